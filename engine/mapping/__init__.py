@@ -1,0 +1,1 @@
+"""Compiling: YAML -> functions. Knows no HTTP."""

@@ -1,0 +1,411 @@
+"""Nodes -> one Python function a section.
+
+The code is built as a syntax tree, never as text: nothing needs escaping, and every node carries the line and column
+of the YAML that it came from. Lines of several files meet in one function where a mapping extends another, so a line
+number is `file x FILE + line`; `place_of` reads it back.
+"""
+
+import ast
+import keyword
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+from types import TracebackType
+from typing import Any, TypeVar
+
+from . import expressions, nodes, templates
+from .document import JSON_NUMBER, JSON_WORDS
+from .errors import Place, Problems, Source, suggest
+from .library import Function
+from .helpers import NAMES
+
+FILE = 100_000
+
+Tree = TypeVar("Tree", bound=ast.AST)
+
+Sink = Callable[[ast.expr], ast.stmt]
+"""What becomes of a value: it is returned, stored under a key, appended to a list."""
+
+
+@dataclass(slots=True)
+class Section:
+    """A compiled section: its function, its Python, and what it reads and drops."""
+
+    function: Callable[..., Any]
+    tree: ast.FunctionDef
+    reads: set[tuple[str, ...]]
+    drops: dict[str, str]
+
+    @property
+    def parameters(self) -> list[str]:
+        return [argument.arg for argument in self.tree.args.args]
+
+
+@dataclass(slots=True)
+class Compiler:
+    """Compiles the sections of one mapping: a chain of files, their parts and functions."""
+
+    sources: Sequence[Source]
+    parts: Mapping[str, nodes.Node]
+    functions: Mapping[str, Function]
+    problems: Problems
+    used: set[str] = field(default_factory=set)
+
+    def section(self, name: str, parameters: Sequence[str], node: nodes.Node) -> Section | None:
+        """The section's function; None where there are problems."""
+        writer = _Writer(self, name, parameters)
+        tree = writer.function(node)
+        if self.problems:
+            return None
+        space = {**NAMES, **{expressions.variable_of(key): made.implementation for key, made in self.functions.items()}, **writer.constants}
+        module = ast.fix_missing_locations(ast.Module([tree], []))
+        exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)  # noqa: S102 - the tree is our own
+        return Section(space[name], tree, writer.reads, writer.drops)
+
+
+class _Writer:
+    """Writes one function."""
+
+    def __init__(self, compiler: Compiler, name: str, parameters: Sequence[str]):
+        self.compiler = compiler
+        self.problems = compiler.problems
+        self.name = name
+        self.parameters = list(parameters)
+        self.reserved = {*NAMES, *map(expressions.variable_of, compiler.functions), *keyword.kwlist}
+        self.scope: dict[str, str] = {}
+        self.count = 0
+        self.using: list[str] = []
+        self.reads: set[tuple[str, ...]] = set()
+        self.drops: dict[str, str] = {}
+        self.constants: dict[str, Any] = {}
+
+    def function(self, node: nodes.Node) -> ast.FunctionDef:
+        self.scope = {name: self._variable(name) for name in self.parameters}
+        body = self.emit(node, ast.Return)
+        arguments = ast.arguments([], [ast.arg(self.scope[name]) for name in self.parameters], None, [], [], None, [])
+        return self._stamp(ast.FunctionDef(self.name, arguments, body or [ast.Pass()], [], None, None), node.place)
+
+    # Names
+
+    def fresh(self, kind: str = "found") -> str:
+        """A new variable. No name of the language ends in two underscores and a number, so none is met."""
+        self.count += 1
+        return f"{kind}__{self.count}"
+
+    def _variable(self, name: str) -> str:
+        return f"{name}_" if name in self.reserved else name
+
+    @contextmanager
+    def _named(self, name: str, place: Place) -> Any:
+        """The name is in scope for the length of the block; yields its variable."""
+        taken = name in self.scope
+        if taken:
+            self.problems.add(place, f"the name {name!r} is taken: no name hides another")
+        outer = self.scope
+        self.scope = {**outer, name: self._variable(name)}
+        yield self.scope[name]
+        self.scope = outer
+
+    # Expressions
+
+    def select(self, node: nodes.Select, *, condition: bool = False) -> expressions.Selector:
+        try:
+            made = expressions.compile_selector(
+                node.text, names=self.scope, functions=self.compiler.functions, fresh=self.fresh, condition=condition
+            )
+        except expressions.SelectorError as error:
+            place = node.scalar.place if error.offset is None else node.scalar.at(node.offset + error.offset, error.length)
+            self.problems.add(place, error.message)
+            return expressions.Selector(ast.Constant(None), frozenset())
+        self.reads |= made.reads
+        self._stamp(made.expression, node.place)
+        return made
+
+    def _template(self, node: nodes.Template) -> ast.expr:
+        try:
+            made = templates.compile_template(node.text, self.scope, partial(self._path, node), self._constant)
+        except templates.TemplateError as error:
+            self.problems.add(node.scalar.at(error.offset, error.length), error.message)
+            return ast.Constant("")
+        return self._stamp(made, node.place)
+
+    def _path(self, node: nodes.Template, path: str) -> ast.expr:
+        return self.select(nodes.Select(path, node.scalar, 0)).expression
+
+    def _constant(self, value: Any) -> str:
+        name = f"_constant__{len(self.constants) + 1}"
+        self.constants[name] = value
+        return name
+
+    def condition(self, node: nodes.Select) -> ast.expr:
+        return self.select(node, condition=True).expression
+
+    # Values that are always there and need no statement
+
+    def _is_sure(self, node: nodes.Node) -> bool:
+        if isinstance(node, nodes.Record):
+            return all(map(self._is_sure, node.entries.values()))
+        if isinstance(node, nodes.Listing):
+            return all(map(self._is_sure, node.items))
+        return isinstance(node, nodes.Literal | nodes.Template)
+
+    def _sure(self, node: nodes.Node) -> ast.expr:
+        if isinstance(node, nodes.Template):
+            return self._template(node)
+        if isinstance(node, nodes.Record):
+            return self._stamp(_dict({key: self._sure(child) for key, child in node.entries.items()}), node.place)
+        if isinstance(node, nodes.Listing):
+            return self._stamp(ast.List([self._sure(item) for item in node.items], ast.Load()), node.place)
+        assert isinstance(node, nodes.Literal)
+        return self._stamp(expressions.json_tree(node.value), node.place)
+
+    # Statements: a node as one value
+
+    def emit(self, node: nodes.Node, sink: Sink) -> list[ast.stmt]:
+        """Statements that hand the node's value to the sink, once or, where it is absent, not at all."""
+        if self._is_sure(node):
+            return [self._stamp(sink(self._sure(node)), node.place)]
+        statements = self._EMIT[type(node)](self, node, sink)
+        return [self._stamp(statement, node.place) for statement in statements]
+
+    def _select(self, node: nodes.Select, sink: Sink) -> list[ast.stmt]:
+        made = self.select(node)
+        if made.is_boolean:
+            return [sink(made.expression)]
+        if isinstance(made.expression, ast.Name):
+            return [_if(_is_not_none(made.expression), [sink(made.expression)])]
+        found = self.fresh()
+        return [_if(_is_not_none(ast.NamedExpr(_store(found), made.expression)), [sink(_load(found))])]
+
+    def _record(self, node: nodes.Record, sink: Sink) -> list[ast.stmt]:
+        entries = list(node.entries.items())
+        lead = list(takewhile(lambda entry: self._is_sure(entry[1]), entries))
+        name = self.fresh("object")
+        statements: list[ast.stmt] = [_assign(name, _dict({key: self._sure(child) for key, child in lead}))]
+        for key, child in entries[len(lead) :]:
+            statements += self._entry(key, child, partial(_set_key, name, key))
+        return [*statements, sink(_load(name))]
+
+    def _entry(self, key: str, child: nodes.Node, sink: Sink) -> list[ast.stmt]:
+        if isinstance(child, nodes.Drop):
+            self.drops[key] = child.reason
+        return self.emit(child, sink)
+
+    def _listing(self, node: nodes.Listing, sink: Sink) -> list[ast.stmt]:
+        name = self.fresh("items")
+        return [_assign(name, ast.List([], ast.Load())), *self.contribute(node, name), sink(_load(name))]
+
+    def _let(self, node: nodes.Let, sink: Sink) -> list[ast.stmt]:
+        return self._let_then(node, lambda: self.emit(node.body, sink))
+
+    def _for(self, node: nodes.For, sink: Sink) -> list[ast.stmt]:
+        name = self.fresh("items")
+        start = _assign(name, ast.List([], ast.Load()))
+        return [start, *self.contribute(node, name), _if(_load(name), [sink(_load(name))])]
+
+    def _when(self, node: nodes.If, sink: Sink) -> list[ast.stmt]:
+        return [_if(self.condition(node.condition), self.emit(node.body, sink))]
+
+    def _switch(self, node: nodes.Switch, sink: Sink) -> list[ast.stmt]:
+        return self._switch_then(node, lambda case: self.emit(case, sink))
+
+    def _first(self, node: nodes.First, sink: Sink) -> list[ast.stmt]:
+        name = self.fresh("first")
+        statements: list[ast.stmt] = [_assign(name, _load("_ABSENT"))]
+        for number, choice in enumerate(node.choices):
+            tried = self.emit(choice, partial(_assign, name))
+            absent = ast.Compare(_load(name), [ast.Is()], [_load("_ABSENT")])
+            statements += [_if(absent, tried)] if number else tried
+        present = ast.Compare(_load(name), [ast.IsNot()], [_load("_ABSENT")])
+        return [*statements, _if(present, [sink(_load(name))])]
+
+    def _use(self, node: nodes.Use, sink: Sink) -> list[ast.stmt]:
+        return self._use_then(node, lambda part: self.emit(part, sink))
+
+    def _drop(self, node: nodes.Drop, sink: Sink) -> list[ast.stmt]:
+        return []
+
+    # Statements: a node as items of a list
+
+    def contribute(self, node: nodes.Node, items: str) -> list[ast.stmt]:
+        """Statements that append what the node contributes, none, one or several, to the list of that variable."""
+        spread = self._CONTRIBUTE.get(type(node))
+        statements = spread(self, node, items) if spread else self.emit(node, partial(_append, items))
+        return [self._stamp(statement, node.place) for statement in statements]
+
+    def _record_item(self, node: nodes.Record, items: str) -> list[ast.stmt]:
+        """An object of which nothing was found is no item: an empty delta is none, and no provider takes `{}`."""
+        append = partial(_append, items)
+        if self._is_sure(node):
+            return self.emit(node, append)
+        if len(node.entries) == 1:
+            [(key, child)] = node.entries.items()
+            return self._entry(key, child, lambda value: append(_dict({key: value})))
+        sure = any(map(self._is_sure, node.entries.values()))
+        return self._record(node, append if sure else lambda made: _if(made, [append(made)]))
+
+    def _listing_items(self, node: nodes.Listing, items: str) -> list[ast.stmt]:
+        return [statement for item in node.items for statement in self.contribute(item, items)]
+
+    def _let_items(self, node: nodes.Let, items: str) -> list[ast.stmt]:
+        return self._let_then(node, lambda: self.contribute(node.body, items))
+
+    def _for_items(self, node: nodes.For, items: str) -> list[ast.stmt]:
+        source = self.select(node.source).expression
+        if not isinstance(source, ast.Name):
+            found = self.fresh("each")
+            test: ast.expr = ast.NamedExpr(_store(found), source)
+            source = _load(found)
+        else:
+            test = source
+        with self._named(node.name, node.place) as variable:
+            body = self.contribute(node.body, items)
+        is_list = ast.Compare(ast.Call(_load("type"), [test], []), [ast.Is()], [_load("list")])
+        return [_if(is_list, [ast.For(_store(variable), source, body or [ast.Pass()], [])])]
+
+    def _when_items(self, node: nodes.If, items: str) -> list[ast.stmt]:
+        return [_if(self.condition(node.condition), self.contribute(node.body, items))]
+
+    def _switch_items(self, node: nodes.Switch, items: str) -> list[ast.stmt]:
+        return self._switch_then(node, lambda case: self.contribute(case, items))
+
+    def _use_items(self, node: nodes.Use, items: str) -> list[ast.stmt]:
+        return self._use_then(node, lambda part: self.contribute(part, items))
+
+    # What both kinds share
+
+    def _let_then(self, node: nodes.Let, body: Callable[[], list[ast.stmt]]) -> list[ast.stmt]:
+        """Names are bound in order, each in sight of those before it."""
+        if not node.names:
+            return body()
+        (name, (place, value)), *rest = node.names.items()
+        statements = self._bind(self._variable(name), value)
+        with self._named(name, place):
+            return statements + self._let_then(nodes.Let(dict(rest), node.body, node.place), body)
+
+    def _bind(self, variable: str, value: nodes.Node) -> list[ast.stmt]:
+        if isinstance(value, nodes.Select):
+            return [self._stamp(_assign(variable, self.select(value).expression), value.place)]
+        if self._is_sure(value):
+            return self.emit(value, partial(_assign, variable))
+        return [self._stamp(_assign(variable, ast.Constant(None)), value.place), *self.emit(value, partial(_assign, variable))]
+
+    def _switch_then(self, node: nodes.Switch, branch: Callable[[nodes.Node], list[ast.stmt]]) -> list[ast.stmt]:
+        subject = self.select(node.subject).expression
+        start: list[ast.stmt] = []
+        if not isinstance(subject, ast.Name):
+            name = self.fresh("case")
+            start, subject = [_assign(name, subject)], _load(name)
+        if node.default is None:
+            chain = [self._stamp(ast.Expr(ast.Call(_load("_nothing_said"), [subject], [])), node.subject.place)]
+        else:
+            chain = branch(node.default)
+        for key, case in reversed(node.cases.items()):
+            chain = [ast.If(_equals(subject, key), branch(case) or [ast.Pass()], chain)]
+        return start + chain
+
+    def _use_then(self, node: nodes.Use, body: Callable[[nodes.Node], list[ast.stmt]]) -> list[ast.stmt]:
+        part = self.compiler.parts.get(node.part)
+        self.compiler.used.add(node.part)
+        if part is None:
+            self.problems.add(node.place, f"there is no part named {node.part!r}{suggest(node.part, self.compiler.parts)}")
+            return []
+        if node.part in self.using:
+            self.problems.add(node.place, f"the part {node.part!r} uses itself: {' → '.join([*self.using, node.part])}")
+            return []
+        self.using.append(node.part)
+        statements = body(part)
+        self.using.pop()
+        return statements
+
+    def _stamp(self, tree: Tree, place: Place) -> Tree:
+        """Give the tree's nodes that have no position yet that of the place."""
+        line = self.compiler.sources.index(place.source) * FILE + place.line
+        text = place.source.line(place.line)
+        start, end = (len(text[:column].encode()) for column in (place.column - 1, place.column - 1 + place.length))
+        for part in ast.walk(tree):
+            if "lineno" in part._attributes and not hasattr(part, "lineno"):
+                part.lineno, part.end_lineno, part.col_offset, part.end_col_offset = line, line, start, end  # type: ignore[attr-defined]
+        return tree
+
+    _EMIT: dict[type, Callable[["_Writer", Any, Sink], list[ast.stmt]]] = {
+        nodes.Select: _select,
+        nodes.Record: _record,
+        nodes.Listing: _listing,
+        nodes.Let: _let,
+        nodes.For: _for,
+        nodes.If: _when,
+        nodes.Switch: _switch,
+        nodes.First: _first,
+        nodes.Use: _use,
+        nodes.Drop: _drop,
+    }
+    _CONTRIBUTE: dict[type, Callable[["_Writer", Any, str], list[ast.stmt]]] = {
+        nodes.Record: _record_item,
+        nodes.Listing: _listing_items,
+        nodes.Let: _let_items,
+        nodes.For: _for_items,
+        nodes.If: _when_items,
+        nodes.Switch: _switch_items,
+        nodes.Use: _use_items,
+    }
+
+
+def place_of(trace: TracebackType | None, sources: Sequence[Source]) -> Place | None:
+    """Where in the YAML the innermost generated line of a traceback was written; None where none is in it."""
+    found = None
+    while trace:
+        code = trace.tb_frame.f_code
+        if code.co_filename == f"<mapping {sources[0].name}>":
+            line, _, start, end = list(code.co_positions())[trace.tb_lasti // 2]
+            if line is not None and start is not None and end is not None:
+                source = sources[line // FILE]
+                text = source.line(line % FILE).encode()
+                column = len(text[:start].decode(errors="replace"))
+                found = Place(source, line % FILE, column + 1, max(1, len(text[start:end].decode(errors="replace"))))
+        trace = trace.tb_next
+    return found
+
+
+# Small trees
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _store(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())
+
+
+def _assign(name: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([_store(name)], value)
+
+
+def _if(test: ast.expr, body: list[ast.stmt]) -> ast.stmt:
+    return ast.If(test, body or [ast.Pass()], [])
+
+
+def _set_key(name: str, key: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Subscript(_load(name), ast.Constant(key), ast.Store())], value)
+
+
+def _append(items: str, value: ast.expr) -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Attribute(_load(items), "append", ast.Load()), [value], []))
+
+
+def _is_not_none(value: ast.expr) -> ast.expr:
+    return ast.Compare(value, [ast.IsNot()], [ast.Constant(None)])
+
+
+def _dict(entries: Mapping[str, ast.expr]) -> ast.expr:
+    return ast.Dict([ast.Constant(key) for key in entries], list(entries.values()))
+
+
+def _equals(subject: ast.Name, key: str) -> ast.expr:
+    """A case's test. Keys are text; one that reads as a JSON word or number also means that value."""
+    if key in JSON_WORDS or JSON_NUMBER.fullmatch(key):
+        return ast.Compare(ast.Call(_load("_word"), [subject], []), [ast.Eq()], [ast.Constant(key)])
+    return ast.Compare(subject, [ast.Eq()], [ast.Constant(key)])

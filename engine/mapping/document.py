@@ -1,0 +1,235 @@
+"""YAML text -> values that remember where they were written.
+
+The YAML of mappings is small: JSON's types, comments, block text. No tags, anchors, merge keys or duplicate keys, and
+no words that turn into something else: `no on yes 010 12:30 2024-01-01` are text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from .errors import MappingError, Place, Problems, Source
+
+JSON_WORDS = {"null": None, "true": True, "false": False}
+JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text, number, true, false or null."""
+
+    value: Any
+    place: Place
+    style: str  # YAML's: "" plain, ' or " quoted, | or > block
+    lines: int  # how many lines it takes in the file
+
+    def at(self, offset: int, length: int | None = None) -> Place:
+        """The place of a stretch of the text; of the whole where an escape or a fold leaves no sure answer."""
+        if self.style in ("|", ">"):
+            return self._in_block(offset, length)
+        if self.lines > 1 or (self.style and len(str(self.value)) != self.place.length - 2):
+            return self.place
+        start = self.place.column + offset + len(self.style)
+        rest = self.place.column + self.place.length - len(self.style) - start
+        return Place(self.place.source, self.place.line, start, max(1, min(length or rest, rest)))
+
+    def _in_block(self, offset: int, length: int | None) -> Place:
+        number = self.place.line + 1
+        first = self.place.source.line(number)
+        indent = len(first) - len(first.lstrip())
+        while number < self.place.line + self.lines:
+            width = max(0, len(self.place.source.line(number)) - indent)
+            if offset <= width:
+                return Place(self.place.source, number, indent + offset + 1, length or max(1, width - offset))
+            offset -= width + 1
+            number += 1
+        return self.place
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    items: list["Value"]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key's value, and where the key stands."""
+
+    key: Place
+    value: "Value"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """An object: keys and their entries, in the order of the file."""
+
+    entries: dict[str, Entry]
+    place: Place
+
+    def get(self, key: str) -> "Value | None":
+        entry = self.entries.get(key)
+        return entry.value if entry else None
+
+
+Value = Scalar | Items | Fields
+
+
+def plain(value: Value) -> Any:
+    """The JSON value without its places."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, Items):
+        return [plain(item) for item in value.items]
+    return {key: plain(entry.value) for key, entry in value.entries.items()}
+
+
+def read(source: Source, problems: Problems) -> Value:
+    """Read a file's text. What is wrong goes to `problems`; text that is no YAML raises MappingError with all of it."""
+    start = Place(source, 1, 1)
+    try:
+        return _Reader(source, problems).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(source, mark.line + 1, mark.column + 1) if mark else start
+        problems.add(*_explain(error, place))
+    except yaml.reader.ReaderError as error:
+        line = source.text.count("\n", 0, error.position) + 1
+        problems.add(Place(source, line, 1), f"the character U+{error.character:04X} cannot stand in YAML")
+    raise MappingError(problems)
+
+
+class _Reader:
+    """Walks YAML's events; one method for each kind of value."""
+
+    def __init__(self, source: Source, problems: Problems):
+        self.source = source
+        self.problems = problems
+        self.events: Iterator[Any] = yaml.parse(source.text, Loader=yaml.BaseLoader)
+        self.flow = 0
+        self.cut = False
+
+    def document(self) -> Value:
+        event = next(self.events)
+        while isinstance(event, yaml.StreamStartEvent | yaml.DocumentStartEvent):
+            event = next(self.events)
+        if isinstance(event, yaml.StreamEndEvent):
+            return Fields({}, Place(self.source, 1, 1))
+        value = self.value(event)
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.problems.add(self.place(event), "a file holds one mapping; '---' begins another")
+                break
+        return value
+
+    def place(self, event: Any) -> Place:
+        start, end = event.start_mark, event.end_mark
+        length = end.column - start.column if end.line == start.line else len(self.source.line(start.line + 1)) - start.column
+        return Place(self.source, start.line + 1, start.column + 1, max(1, length))
+
+    def value(self, event: Any) -> Value:
+        if isinstance(event, yaml.AliasEvent):
+            self.problems.add(self.place(event), f"a value that begins with '*' must be quoted: mappings have no aliases (*{event.anchor})")
+            return Scalar(None, self.place(event), "", 1)
+        if event.anchor:
+            self.problems.add(self.place(event), f"mappings have no anchors (&{event.anchor}); 'parts' are for what is used twice")
+        if event.tag:
+            self.problems.add(self.place(event), f"mappings have no tags ({event.tag})")
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event)
+        self.flow += bool(event.flow_style)
+        made = self.items(event) if isinstance(event, yaml.SequenceStartEvent) else self.fields(event)
+        self.flow -= bool(event.flow_style)
+        return made
+
+    def skip(self, event: Any) -> None:
+        """Pass over a value of which enough has been said."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            while not isinstance(event := next(self.events), yaml.CollectionEndEvent):
+                self.skip(event)
+
+    def scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        place = self.place(event)
+        lines = event.end_mark.line - event.start_mark.line + (event.style not in ("|", ">"))
+        value: Any = event.value
+        if not event.style:
+            if self.is_cut(event, place) or (value == "" and self.cut):
+                value = None
+            elif value == "":
+                self.problems.add(place, "nothing stands here; write null or '' if that is meant")
+            elif value in JSON_WORDS:
+                value = JSON_WORDS[value]
+            elif JSON_NUMBER.fullmatch(value):
+                value = float(value) if set(value) & set(".eE") else int(value)
+        return Scalar(value, place, event.style or "", max(1, lines))
+
+    def is_cut(self, event: yaml.ScalarEvent, place: Place) -> bool:
+        """YAML ends a plain text at ` #`, and at a comma or bracket inside { } and [ ], without a word."""
+        text = event.value
+        if not text.startswith("=") or _balanced(text):
+            return False
+        rest = self.source.line(event.end_mark.line + 1)[event.end_mark.column :]
+        if rest.lstrip().startswith("#"):
+            self.problems.add(place, "' #' begins a comment, which cuts this expression short; quote it")
+        elif self.flow:
+            self.problems.add(place, "inside { } or [ ], text that holds a bracket or a comma must be quoted")
+            # What the cut leaves over reads as a key without a value, which is not worth telling as well.
+            self.cut = True
+        else:
+            return False
+        return True
+
+    def items(self, start: Any) -> Items:
+        items = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.value(event))
+        return Items(items, self.place(start))
+
+    def fields(self, start: Any) -> Fields:
+        entries: dict[str, Entry] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            place = self.place(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                if isinstance(event, yaml.MappingStartEvent) and event.flow_style:
+                    self.problems.add(self.place(start), 'a value that begins with "{{" must be quoted')
+                else:
+                    self.problems.add(place, "a key must be text")
+                self.skip(event)
+                self.skip(next(self.events))
+                continue
+            key = event.value
+            if key == "<<" and not event.style:
+                self.problems.add(place, "mappings have no merge keys; use 'extends' or 'parts'")
+            elif key in entries:
+                self.problems.add(place, f"the key {key!r} is written twice")
+            value = self.value(next(self.events))
+            entries[key] = Entry(place, value)
+        return Fields(entries, self.place(start))
+
+
+def _balanced(text: str) -> bool:
+    """Whether every bracket and quote of an expression is closed."""
+    bare = re.sub(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*"|`(\\.|[^`\\])*`""", "", text)
+    return not set("'\"`") & set(bare) and all(bare.count(left) == bare.count(right) for left, right in ("()", "[]", "{}"))
+
+
+def _explain(error: yaml.MarkedYAMLError, place: Place) -> tuple[Place, str]:
+    """YAML's complaint in an author's words. The words of PyYAML on the left, tried on 6.0."""
+    line = place.source.line(place.line)
+    problem = error.problem or str(error)
+    if "cannot start any token" in problem:
+        character = line[place.column - 1 : place.column]
+        if character == "\t":
+            return place, "indentation is made of spaces, not of tabs"
+        return place, f"a value that begins with {character!r} must be quoted"
+    if "mapping values are not allowed" in problem:
+        kind = "an expression" if re.search(r":\s+=", line[: place.column - 1]) else "text"
+        return place, f'{kind} that contains ": " must be quoted'
+    if problem.startswith(("expected ',' or", "did not find expected ',' or")):
+        return place, "inside { } or [ ], text that holds a bracket or a comma must be quoted"
+    return place, f"this is not YAML: {problem}"

@@ -1,0 +1,80 @@
+"""Where trouble is, what it is, and how an author is told."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A mapping file: the name that people see, and its text."""
+
+    name: str
+    text: str = field(repr=False)
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1; empty past the end."""
+        lines = self.text.split("\n")
+        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of a line: line and column count characters from 1."""
+
+    source: Source
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}"
+
+    def picture(self) -> str:
+        """The line with carets under the stretch."""
+        text = self.source.line(self.line)
+        number = f"{self.line:3}"
+        margin = " " * len(number)
+        room = max(1, min(self.length, len(text) - self.column + 1))
+        return f"{margin} |\n{number} | {text}\n{margin} | {' ' * (self.column - 1)}{'^' * room}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, told at its place."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+    def picture(self) -> str:
+        return f"{self}\n{self.place.picture()}"
+
+
+class MappingError(Exception):
+    """A mapping cannot be used; `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        told = dict.fromkeys(problems)
+        self.problems = sorted(told, key=lambda problem: (problem.place.source.name, problem.place.line, problem.place.column))
+        super().__init__("\n\n".join(problem.picture() for problem in self.problems))
+
+
+class Problems(list[Problem]):
+    """The problems of one mapping as they are found."""
+
+    def add(self, place: Place, message: str) -> None:
+        self.append(Problem(place, message))
+
+    def check(self) -> None:
+        """Raise them all, if there are any."""
+        if self:
+            raise MappingError(self)
+
+
+def suggest(word: str, known: Iterable[str], form: str = "{!r}") -> str:
+    """The tail of a message about an unknown word: "; did you mean 'tool'?", or nothing where no known word is near."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {form.format(near[0])}?" if near else ""

@@ -1,0 +1,74 @@
+"""A mapping's `capabilities`, `limits` and `quirks`, checked against the words that the protocol code knows.
+
+The words are the fields of a dataclass (wire/facts.py) with a `group` in each field's metadata, so that this room knows
+how facts are written and that room what they mean.
+"""
+
+from dataclasses import Field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from .document import Entry, Fields, plain
+from .errors import Problems, suggest
+
+GROUPS = ("capabilities", "limits", "quirks")
+
+
+def read_facts(document: Fields, facts: type, problems: Problems) -> Any:
+    """An instance of `facts`. Unknown words, and values of the wrong kind, go to `problems`."""
+    hints = get_type_hints(facts)
+    given: dict[str, Any] = {}
+    for group in GROUPS:
+        stated = document.get(group)
+        if stated is None:
+            continue
+        if not isinstance(stated, Fields):
+            problems.add(stated.place, f"{group!r} is an object: facts and their values")
+            continue
+        words = group_of(facts, group)
+        for name, entry in stated.entries.items():
+            if name in words:
+                given[name] = _value(name, entry, hints[name], problems)
+            else:
+                problems.add(entry.key, f"unknown word {name!r} in {group}{_hint(name, words, facts)}")
+    return facts(**given)
+
+
+def group_of(facts: type, group: str) -> dict[str, "Field[Any]"]:
+    """The words that may stand in a group."""
+    return {word.name: word for word in fields(facts) if word.metadata["group"] == group}
+
+
+def _hint(name: str, words: dict[str, "Field[Any]"], facts: type) -> str:
+    for word in fields(facts):
+        if word.name == name:
+            return f"; it belongs under {word.metadata['group']!r}"
+    return suggest(name, words)
+
+
+def _value(name: str, entry: Entry, kind: Any, problems: Problems) -> Any:
+    value = plain(entry.value)
+    if not fits(value, kind):
+        problems.add(entry.value.place, f"{name!r} is {in_words(kind)}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of the kind that a fact's annotation says."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if options := get_args(kind):
+        return any(fits(value, option) for option in options)
+    return type(value) is kind
+
+
+def in_words(kind: Any) -> str:
+    """A fact's annotation as an author would say it: "one of keep, drop", "a number or null"."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if get_origin(kind) is tuple:
+        return "a list of words"
+    if options := get_args(kind):
+        return " or ".join(in_words(option) for option in options)
+    return {bool: "true or false", int: "a number", str: "a text", type(None): "null"}[kind]

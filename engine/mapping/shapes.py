@@ -1,0 +1,62 @@
+"""What a section may be made of: a request is an object, a stream is a list of deltas, and a delta has a known kind.
+
+Checked on the nodes, so that a misspelt delta is told at load and at its line.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from . import nodes, words
+from .errors import Problems, suggest
+
+
+def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
+    """Check a section against words.SECTIONS, words.DELTAS and words.MADE."""
+    if words.SECTIONS[section].makes == "deltas":
+        if isinstance(node, nodes.Select | nodes.Template | nodes.Literal):
+            problems.add(node.place, f"{section!r} is a list of deltas")
+        for delta in _leaves(node, parts, ()):
+            _check_delta(delta, parts, problems)
+        return
+    for leaf in _leaves(node, parts, ()):
+        if not isinstance(leaf, nodes.Record):
+            problems.add(leaf.place, f"{section!r} makes an object")
+        elif section in words.MADE:
+            _check_keys(leaf, words.MADE[section], f"{section!r} has no key", problems)
+
+
+def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
+    if not isinstance(delta, nodes.Record):
+        return
+    if len(delta.entries) != 1:
+        problems.add(delta.place, f"a delta has one kind, not {len(delta.entries)}: {', '.join(delta.entries) or 'none'}")
+    _check_keys(delta, words.DELTAS, "unknown delta", problems)
+    for kind, value in delta.entries.items():
+        for leaf in _leaves(value, parts, ()) if words.DELTAS.get(kind) else ():
+            if isinstance(leaf, nodes.Record):
+                _check_keys(leaf, words.DELTAS[kind], f"the delta {kind!r} has no", problems)
+
+
+def _check_keys(record: nodes.Record, known: Iterable[str], complaint: str, problems: Problems) -> None:
+    for key, place in record.keys.items():
+        if key not in known:
+            problems.add(place, f"{complaint} {key!r}{suggest(key, known)}")
+
+
+def _leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...]) -> Iterator[nodes.Node]:
+    """What a node may turn out to be, seen through its directives; a list's items one by one."""
+    if isinstance(node, nodes.Let | nodes.For | nodes.If):
+        yield from _leaves(node.body, parts, using)
+    elif isinstance(node, nodes.Listing):
+        for item in node.items:
+            yield from _leaves(item, parts, using)
+    elif isinstance(node, nodes.First):
+        for choice in node.choices:
+            yield from _leaves(choice, parts, using)
+    elif isinstance(node, nodes.Switch):
+        for case in [*node.cases.values(), *([node.default] if node.default else [])]:
+            yield from _leaves(case, parts, using)
+    elif isinstance(node, nodes.Use):
+        if node.part in parts and node.part not in using:
+            yield from _leaves(parts[node.part], parts, (*using, node.part))
+    elif not isinstance(node, nodes.Drop):
+        yield node

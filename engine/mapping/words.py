@@ -1,0 +1,86 @@
+"""The words that a mapping file is made of; the loader, `schema.json` and the docs are made from this one list."""
+
+from dataclasses import dataclass
+from typing import Any
+
+GENERAL = {
+    "extends": "the mapping that this one differs from",
+    "about": "what this provider is, in a sentence",
+    "docs": "where its API is described",
+    "base_url": "the address that `endpoint` builds on, unless the configuration gives another",
+    "key_env": "the environment variable that holds the key; absent where none is needed",
+    "framing": "how a stream is framed: sse, ndjson or json_array",
+    "models": "the roles main, fast and long; `known`, each model's limits and prices; `only_known`",
+    "capabilities": "what the provider can do",
+    "limits": "numbers that a request must keep to",
+    "quirks": "what the protocol code must know of this provider",
+    "parts": "pieces that `$use` puts in place; what a child mapping overrides",
+    "examples": "given and expected, which `ccproxy check` runs",
+}
+
+FRAMINGS = ("sse", "ndjson", "json_array")
+MODEL_ROLES = ("main", "fast", "long")
+MODEL_FACTS = {
+    "context": "the window, in tokens",
+    "output": "the most tokens of an answer",
+    "input_price": "USD for a million tokens",
+    "output_price": "USD for a million tokens",
+    "cache_read_price": "USD for a million tokens",
+    "cache_write_price": "USD for a million tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SectionWord:
+    """A section: the names its expressions start from, what it makes, and whether a mapping must have it."""
+
+    parameters: tuple[str, ...]
+    makes: str  # "object" or "deltas"
+    about: str
+    required: bool = True
+
+
+SECTIONS = {
+    "endpoint": SectionWord(("base_url", "model", "key", "stream"), "object", "where a request goes: url and headers"),
+    "request": SectionWord(("request", "model"), "object", "the body that is sent"),
+    "response": SectionWord(("reply", "model"), "deltas", "a whole answer as deltas"),
+    "stream": SectionWord(("chunk", "model"), "deltas", "a chunk of a stream as deltas"),
+    "error": SectionWord(("status", "reply"), "object", "what a refusal says: message, type, code"),
+    "count_endpoint": SectionWord(
+        ("base_url", "model", "key"), "object", "where the provider counts the tokens of a request", required=False
+    ),
+    "count": SectionWord(("reply",), "object", "the provider's count: input_tokens", required=False),
+}
+
+ENDPOINT = ("url", "headers")
+ERROR = ("message", "type", "code")
+COUNT = ("input_tokens",)
+MADE = {"endpoint": ENDPOINT, "count_endpoint": ENDPOINT, "error": ERROR, "count": COUNT}
+"""The keys of an object that the engine reads; a request's are the provider's own."""
+
+DELTAS: dict[str, tuple[str, ...]] = {
+    "start": ("id", "model"),
+    "thinking": (),
+    "signature": (),
+    "details": (),
+    "redacted": (),
+    "text": (),
+    "citation": (),
+    "refusal": (),
+    "tool": ("key", "id", "name", "json"),
+    "stop": (),
+    "stop_sequence": (),
+    "usage": (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "thinking_tokens",
+    ),
+    "error": ("message", "type", "code", "status"),
+}
+"""The kinds of delta, and the keys of those that are objects (wire/assembler.py says what becomes of each)."""
+
+TOP_LEVEL: dict[str, str] = GENERAL | {name: section.about for name, section in SECTIONS.items()}
+
+

@@ -1,0 +1,1 @@
+"""The protocol: plain functions and generators. No sockets, no clock, no YAML."""

@@ -1,0 +1,67 @@
+"""The small named facts about a provider that the protocol code acts on.
+
+A mapping states them under `capabilities`, `limits` and `quirks`; `docs/facts.md` is this table, generated.
+A new provider is made of known words. Where a word is missing, it is added here, never a provider's name elsewhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def _word(group: str, default: Any, about: str, answers: str = "") -> Any:
+    """A fact: the section of a mapping it stands in, its default, what it means, the edge cases it answers."""
+    return field(default=default, metadata={"group": group, "about": about, "answers": answers})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `history`, `schema` and `assembler` need to know of the provider at the other end."""
+
+    tools: bool = _word("capabilities", True, "The provider can call tools.")
+    images: bool = _word("capabilities", True, "The models see images; else a sentence stands for each.", "R27")
+    documents: bool = _word("capabilities", False, "PDF documents are taken as files; else a sentence stands for each.", "R28")
+    web_search: bool = _word("capabilities", False, "The provider searches the web itself.", "R29")
+
+    max_output: int | None = _word("limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21")
+    min_output: int = _word("limits", 1, "The least that `max_tokens` may be; a lower one is raised to it.", "R20")
+    max_stop: int | None = _word("limits", None, "How many stop sequences the provider takes; the rest are enforced here.", "R23")
+    max_tools: int | None = _word("limits", None, "How many tools the provider takes; more are refused in words.", "G08")
+    tool_name_max: int = _word("limits", 64, "The longest tool name; longer ones are shortened, reversibly.", "G06 G07 S39")
+    tool_id_max: int = _word("limits", 64, "The longest tool call id; longer ones are shortened, reversibly.", "G09")
+
+    attribution: Literal["drop", "keep"] = _word(
+        "quirks", "drop", "What becomes of Claude Code's billing line, the first system block.", "R14"
+    )
+    mid_system: Literal["keep", "fold"] = _word(
+        "quirks", "fold", "A system message between turns: kept in its place, or folded into the user's words.", "R08"
+    )
+    merge_roles: bool = _word("quirks", True, "Neighbouring messages of one role are merged.", "R10")
+    user_after_tool: bool = _word(
+        "quirks", True, "A user message may follow tool results; else a short assistant message goes between.", "R09"
+    )
+    prefill: Literal["keep", "drop"] = _word(
+        "quirks", "keep", "What becomes of an assistant message that ends the request.", "R11"
+    )
+    tool_result_images: Literal["native", "followup"] = _word(
+        "quirks", "followup", "Images in a tool result: left there, or moved behind all results of the turn.", "R04 R05"
+    )
+    reasoning_history: Literal["keep", "placeholder", "drop"] = _word(
+        "quirks",
+        "keep",
+        "Earlier reasoning of the same provider and model: sent back; sent, and stood in for where it is missing; dropped.",
+        "T01 T02 T14",
+    )
+    forced_tools_with_thinking: bool = _word(
+        "quirks", True, "A forced tool choice may go together with thinking; else it is lowered to auto.", "T06"
+    )
+    stop_sequences: Literal["native", "enforced"] = _word(
+        "quirks", "native", "Who stops at a stop sequence: the provider, or this side, which then knows which one it was.", "S40 R23"
+    )
+    think_tags: Literal["none", "tagged", "unopened"] = _word(
+        "quirks",
+        "none",
+        "Reasoning that stands in the text itself: never; in `<think>…</think>` at its start; from its start up to `</think>`.",
+        "S30",
+    )
+    schema: tuple[str, ...] = _word("quirks", (), "The rules that clean a tool's schema, in order (wire/schema.py).", "G01 G02 G03")
+    tokenizer: Literal["o200k", "cl100k", "estimate"] = _word("quirks", "estimate", "How tokens are counted before they are sent.", "E03")
