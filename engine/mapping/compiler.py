@@ -80,10 +80,12 @@ class _Writer:
         self.reads: set[tuple[str, ...]] = set()
         self.drops: dict[str, str] = {}
         self.constants: dict[str, Any] = {}
+        self.fields: set[str] = set()
 
     def function(self, node: nodes.Node) -> ast.FunctionDef:
         self.scope = {name: self._variable(name) for name in self.parameters}
         body = self.emit(node, ast.Return)
+        body = [*(twin for variable in self.scope.values() for twin in self._twin(variable)), *body]
         arguments = ast.arguments([], [ast.arg(self.scope[name]) for name in self.parameters], None, [], [], None, [])
         return self._stamp(ast.FunctionDef(self.name, arguments, body or [ast.Pass()], [], None, None), node.place)
 
@@ -108,6 +110,13 @@ class _Writer:
         yield self.scope[name]
         self.scope = outer
 
+    def _twin(self, variable: str) -> list[ast.stmt]:
+        """The statement that asks once whether a variable is an object, where its fields are read."""
+        if variable not in self.fields:
+            return []
+        is_object = ast.Compare(ast.Call(_load("type"), [_load(variable)], []), [ast.Is()], [_load("dict")])
+        return [_assign(expressions.fields_of(variable), ast.IfExp(is_object, _load(variable), _load("_EMPTY")))]
+
     # Expressions
 
     def select(self, node: nodes.Select, *, condition: bool = False) -> expressions.Selector:
@@ -120,6 +129,7 @@ class _Writer:
             self.problems.add(place, error.message)
             return expressions.Selector(ast.Constant(None), frozenset())
         self.reads |= made.reads
+        self.fields |= made.fields
         self._stamp(made.expression, node.place)
         return made
 
@@ -213,13 +223,31 @@ class _Writer:
 
     def _first(self, node: nodes.First, sink: Sink) -> list[ast.stmt]:
         name = self.fresh("first")
-        statements: list[ast.stmt] = [_assign(name, _load("_ABSENT"))]
+        # Null stands for what is absent, unless one of the choices is a null on purpose.
+        mark = _load("_ABSENT") if any(map(self._says_null, node.choices)) else ast.Constant(None)
+        statements: list[ast.stmt] = []
         for number, choice in enumerate(node.choices):
-            tried = self.emit(choice, partial(_assign, name))
-            absent = ast.Compare(_load(name), [ast.Is()], [_load("_ABSENT")])
-            statements += [_if(absent, tried)] if number else tried
-        present = ast.Compare(_load(name), [ast.IsNot()], [_load("_ABSENT")])
+            tried = self._try(name, choice, mark, first=number == 0)
+            statements += [_if(ast.Compare(_load(name), [ast.Is()], [mark]), tried)] if number else tried
+        present = ast.Compare(_load(name), [ast.IsNot()], [mark])
         return [*statements, _if(present, [sink(_load(name))])]
+
+    def _try(self, name: str, choice: nodes.Node, mark: ast.expr, *, first: bool) -> list[ast.stmt]:
+        if isinstance(choice, nodes.Select) and isinstance(mark, ast.Constant):
+            return self._bind(name, choice)
+        return [*([_assign(name, mark)] if first else []), *self.emit(choice, partial(_assign, name))]
+
+    def _says_null(self, node: nodes.Node) -> bool:
+        """Whether a node may be a null that was written by hand."""
+        if isinstance(node, nodes.Literal):
+            return node.value is None
+        if isinstance(node, nodes.If | nodes.Let):
+            return self._says_null(node.body)
+        if isinstance(node, nodes.First):
+            return any(map(self._says_null, node.choices))
+        if isinstance(node, nodes.Switch):
+            return any(map(self._says_null, [*node.cases.values(), *([node.default] if node.default else [])]))
+        return isinstance(node, nodes.Use) and node.part in self.compiler.parts and self._says_null(self.compiler.parts[node.part])
 
     def _use(self, node: nodes.Use, sink: Sink) -> list[ast.stmt]:
         return self._use_then(node, lambda part: self.emit(part, sink))
@@ -262,6 +290,7 @@ class _Writer:
             test = source
         with self._named(node.name, node.place) as variable:
             body = self.contribute(node.body, items)
+            body = [*self._twin(variable), *body]
         is_list = ast.Compare(ast.Call(_load("type"), [test], []), [ast.Is()], [_load("list")])
         return [_if(is_list, [ast.For(_store(variable), source, body or [ast.Pass()], [])])]
 
@@ -282,12 +311,16 @@ class _Writer:
             return body()
         (name, (place, value)), *rest = node.names.items()
         statements = self._bind(self._variable(name), value)
-        with self._named(name, place):
-            return statements + self._let_then(nodes.Let(dict(rest), node.body, node.place), body)
+        with self._named(name, place) as variable:
+            below = self._let_then(nodes.Let(dict(rest), node.body, node.place), body)
+            return [*statements, *self._twin(variable), *below]
 
     def _bind(self, variable: str, value: nodes.Node) -> list[ast.stmt]:
         if isinstance(value, nodes.Select):
             return [self._stamp(_assign(variable, self.select(value).expression), value.place)]
+        if isinstance(value, nodes.If) and isinstance(value.body, nodes.Select):
+            chosen = ast.IfExp(self.condition(value.condition), self.select(value.body).expression, ast.Constant(None))
+            return [self._stamp(_assign(variable, chosen), value.place)]
         if self._is_sure(value):
             return self.emit(value, partial(_assign, variable))
         return [self._stamp(_assign(variable, ast.Constant(None)), value.place), *self.emit(value, partial(_assign, variable))]

@@ -17,7 +17,7 @@ import jmespath.exceptions
 import jmespath.parser
 
 from .errors import suggest
-from .helpers import NAMES
+from .helpers import NAMES, NUMBERS
 from .library import Function, argument_error
 
 Tree = dict[str, Any]
@@ -36,10 +36,15 @@ class SelectorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A compiled expression, the paths that it reads from its names, and whether it is always true or false."""
+    """A compiled expression, the paths that it reads from its names, and whether it is always true or false.
+
+    `fields` are the variables of which it reads fields: each has a twin, `fields_of(variable)`, that is the variable
+    where that is an object and else an empty one, so that its type is asked for once and not at every field.
+    """
 
     expression: ast.expr
     reads: frozenset[Path]
+    fields: frozenset[str] = frozenset()
     is_boolean: bool = False
 
 
@@ -67,7 +72,8 @@ def compile_selector(
         raise SelectorError("the expression is nested too deeply") from None
     if writer.errors:
         raise writer.errors[0]
-    return Selector(expression, frozenset(map(tuple, writer.reads)), condition or _is_boolean(tree))
+    reads = frozenset(map(tuple, writer.reads))
+    return Selector(expression, reads, frozenset(writer.fields), condition or _is_boolean(tree))
 
 
 def _parse(text: str) -> Tree:
@@ -89,6 +95,11 @@ def _parse(text: str) -> Tree:
     return tree
 
 
+def fields_of(variable: str) -> str:
+    """The twin of a variable: it, where it is an object, and else an empty one."""
+    return f"{variable}__fields"
+
+
 def variable_of(name: str) -> str:
     """The variable of a function in generated code, which has uses of its own for Python's `type`."""
     return f"{name}_" if name in NAMES else name
@@ -103,6 +114,7 @@ class _Writer:
         self.names = names
         self.reads: list[list[str]] = []
         self.paths: dict[int, list[str]] = {}
+        self.fields: set[str] = set()
         self.errors: list[SelectorError] = []
 
     def visit(self, tree: Tree, value: ast.expr | None) -> ast.expr:
@@ -142,7 +154,11 @@ class _Writer:
         key = tree["value"]
         if value is None:
             return self._name(key)
-        found = self._guarded(value, "dict", lambda known: _call(known, "get", ast.Constant(key)))
+        if isinstance(value, ast.Name) and value.id in self.names.values():
+            self.fields.add(value.id)
+            found = _call(_load(fields_of(value.id)), "get", ast.Constant(key))
+        else:
+            found = self._guarded(value, "dict", lambda known: _call(known, "get", ast.Constant(key)))
         if path := self.paths.get(id(value)):
             path.append(key)
             self._keep(found, path)
@@ -189,7 +205,7 @@ class _Writer:
         )
 
     def _flatten(self, tree: Tree, value: ast.expr | None) -> ast.expr:
-        return _helper("_flatten", self.visit(tree["children"][0], value))
+        return self._guarded(self.visit(tree["children"][0], value), "list", partial(_helper, "_flatten"))
 
     def _identity(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         return self._inner(value, "the current value")
@@ -201,30 +217,33 @@ class _Writer:
 
     def _projection(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         base, each = tree["children"]
-        return self._project(self.visit(base, value), "list", each, None)
+        if base["type"] == "flatten":
+            return self._project(self.visit(base["children"][0], value), "list", partial(_helper, "_flatten"), each)
+        return self._project(self.visit(base, value), "list", _itself, each)
 
     def _filter_projection(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         base, each, keep = tree["children"]
-        return self._project(self.visit(base, value), "list", each, keep)
+        return self._project(self.visit(base, value), "list", _itself, each, keep)
 
     def _value_projection(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         base, each = tree["children"]
-        return self._project(self.visit(base, value), "dict", each, None)
+        return self._project(self.visit(base, value), "dict", lambda known: _call(known, "values"), each)
 
-    def _project(self, base: ast.expr, kind: str, each: Tree, keep: Tree | None) -> ast.expr:
+    def _project(
+        self, base: ast.expr, kind: str, source: Callable[[ast.expr], ast.expr], each: Tree, keep: Tree | None = None
+    ) -> ast.expr:
         element = self.fresh()
         tests = [self.condition(keep, _load(element))] if keep else []
         made = self.visit(each, _load(element))
-        if not isinstance(made, ast.Name):
+        if isinstance(made, ast.Name):
+            item = made
+        else:
             result = self.fresh()
             made, item = _walrus(result, made), _load(result)
-        else:
-            item = made
         tests.append(ast.Compare(made, [ast.IsNot()], [_none()]))
 
         def body(known: ast.expr) -> ast.expr:
-            source = known if kind == "list" else _call(known, "values")
-            return ast.ListComp(item, [ast.comprehension(ast.Name(element, ast.Store()), source, tests, 0)])
+            return ast.ListComp(item, [ast.comprehension(ast.Name(element, ast.Store()), source(known), tests, 0)])
 
         return self._guarded(base, kind, body)
 
@@ -274,7 +293,11 @@ class _Writer:
     def _tested(self, tree: Tree, value: ast.expr | None) -> tuple[ast.expr, ast.expr]:
         """An expression's truth, and the expression again."""
         first, again = self._first_use(self.visit(tree, value))
-        return (first if tree["type"] in _NEVER_A_NUMBER else _or(first, _is_number(again))), again
+        if tree["type"] in _NEVER_A_NUMBER:
+            return first, again
+        # Null is what most values are, and quickly told.
+        present = ast.Compare(first, [ast.IsNot()], [_none()])
+        return ast.BoolOp(ast.And(), [present, ast.BoolOp(ast.Or(), [again, _is_number(again)])]), again
 
     def condition(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         """An expression as a condition: Python's truth is JMESPath's but for 0, which is true there."""
@@ -295,8 +318,8 @@ class _Writer:
 
     def _compare(self, operator: str, sides: Sequence[Tree], value: ast.expr | None) -> ast.expr:
         left, right = (self.visit(side, value) for side in sides)
-        if operator not in ("eq", "ne"):
-            return _helper("_ordered", ast.Constant(operator), left, right)
+        if operator in _ORDERS:
+            return self._order(operator, left, right)
         for literal, other in ((sides[1], left), (sides[0], right)):
             if literal["type"] == "literal" and _compares_plainly(literal["value"]):
                 constant = ast.Constant(literal["value"])
@@ -305,6 +328,13 @@ class _Writer:
                 return ast.Compare(other, [same if operator == "eq" else differs], [constant])
         equal = _helper("_equal", left, right)
         return equal if operator == "eq" else ast.UnaryOp(ast.Not(), equal)
+
+    def _order(self, operator: str, left: ast.expr, right: ast.expr) -> ast.expr:
+        """Against a number only numbers have an order, which needs no helper to tell."""
+        if isinstance(right, ast.Constant) and type(right.value) in NUMBERS:
+            test, known = self._first_use(left)
+            return ast.IfExp(_is_number(test), ast.Compare(known, [_ORDERS[operator]], [right]), _none())
+        return _helper("_ordered", ast.Constant(operator), left, right)
 
     def _literal(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         return json_tree(tree["value"])
@@ -320,17 +350,22 @@ class _Writer:
         literals = [child["value"] if child["type"] == "literal" else ... for child in arguments]
         if complaint := argument_error(function, literals):
             self.errors.append(SelectorError(complaint))
-        call = partial(self._call, name, arguments)
-        return self._shared(value, call)
+        return self._shared(value, partial(self._call, function, arguments))
 
-    def _call(self, name: str, arguments: Sequence[Tree], value: ast.expr | None) -> ast.expr:
-        return _helper(variable_of(name), *[self.visit(argument, value) for argument in arguments])
+    def _call(self, function: Function, arguments: Sequence[Tree], value: ast.expr | None) -> ast.expr:
+        made = [self.visit(argument, value) for argument in arguments]
+        if not function.of_nothing_null:
+            return _helper(variable_of(function.name), *made)
+        test, made[0] = self._first_use(made[0])
+        return ast.IfExp(ast.Compare(test, [ast.IsNot()], [_none()]), _helper(variable_of(function.name), *made), _none())
 
     def _expref(self, tree: Tree, value: ast.expr | None) -> ast.expr:
         element = self.fresh()
         body = self.visit(tree["children"][0], _load(element))
         return _helper("_expression", ast.Lambda(ast.arguments([], [ast.arg(element)], None, [], [], None, []), body))
 
+
+_ORDERS: dict[str, ast.cmpop] = {"lt": ast.Lt(), "lte": ast.LtE(), "gt": ast.Gt(), "gte": ast.GtE()}
 
 _NEVER_A_NUMBER = {
     "comparator",
@@ -391,8 +426,8 @@ def _is(left: ast.expr, right: ast.expr) -> ast.expr:
     return ast.Compare(left, [ast.Is()], [right])
 
 
-def _or(left: ast.expr, right: ast.expr) -> ast.expr:
-    return ast.BoolOp(ast.Or(), [left, right])
+def _itself(value: ast.expr) -> ast.expr:
+    return value
 
 
 def _is_number(value: ast.expr) -> ast.expr:

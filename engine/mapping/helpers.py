@@ -91,6 +91,7 @@ def nothing_said(value: Any) -> None:
 
 NAMES: dict[str, Any] = {
     "_ABSENT": Absent(),
+    "_EMPTY": {},
     "_NUMBERS": NUMBERS,
     "_equal": equal,
     "_expression": expression,

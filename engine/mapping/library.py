@@ -6,7 +6,8 @@ The first line of a docstring is what the docs say; the doctest is the worked ex
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,13 +20,18 @@ _LIBRARY = _JMESPath()
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function as expressions know it: `most` is None where it takes any number of arguments."""
+    """A function as expressions know it.
+
+    It takes from `least` to `most` arguments, any number where `most` is None. `of_nothing_null`: where its first
+    argument is null it gives null, so that generated code need not call it.
+    """
 
     name: str
     implementation: Callable[..., Any]
     least: int
     most: int | None
     about: str = ""
+    of_nothing_null: bool = False
 
 
 def argument_error(function: Function, arguments: Sequence[Any]) -> str | None:
@@ -58,11 +64,14 @@ def _built_in(name: str) -> Function:
     """One of JMESPath's functions, as jmespath itself implements and checks it."""
     parameters = _parameters(name)
     variadic = bool(parameters and parameters[-1].get("variadic"))
+    work: Callable[..., Any] = getattr(_LIBRARY, f"_func_{name}")
+    if any(parameter["types"] for parameter in parameters):
+        work = partial(_checked, name)
+    return Function(name, work, len(parameters), None if variadic else len(parameters), "JMESPath's own")
 
-    def call(*arguments: Any) -> Any:
-        return _LIBRARY.call_function(name, arguments)
 
-    return Function(name, call, len(parameters), None if variadic else len(parameters), "JMESPath's own")
+def _checked(name: str, *arguments: Any) -> Any:
+    return _LIBRARY.call_function(name, arguments)
 
 
 FUNCTIONS: dict[str, Function] = {name: _built_in(name) for name in sorted(_JMESPath.FUNCTION_TABLE)}
@@ -86,6 +95,13 @@ def _ours(work: Callable[..., Any]) -> Callable[..., Any]:
     return work
 
 
+def _of_something(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of ours that gives null for null."""
+    made = replace(_function(work), of_nothing_null=True)
+    FUNCTIONS[made.name] = made
+    return work
+
+
 def from_module(module: ModuleType) -> dict[str, Function]:
     """The public functions that a Python file beside a mapping defines. Raises ValueError where one hides a built-in."""
     found = {
@@ -98,7 +114,7 @@ def from_module(module: ModuleType) -> dict[str, Function]:
     return found
 
 
-@_ours
+@_of_something
 def text(content: Any, separator: str = "\n") -> str | None:
     """The text of Anthropic content, its blocks joined; null where there is none.
 
@@ -129,7 +145,7 @@ def json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-@_ours
+@_of_something
 def parse_json(text: Any) -> Any:
     """The value of a JSON text; null where it is none.
 
@@ -142,7 +158,7 @@ def parse_json(text: Any) -> Any:
         return None
 
 
-@_ours
+@_of_something
 def difference(whole: Any, *parts: Any) -> Any:
     """A number less the others, never below 0; null where the first is null.
 
@@ -163,7 +179,7 @@ def total(*parts: Any) -> Any:
     return sum(present) if present else None
 
 
-@_ours
+@_of_something
 def data_url(source: Any) -> str | None:
     """The URL of an Anthropic image or document source: its own, or one that holds the data.
 
