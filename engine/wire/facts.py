@@ -4,13 +4,19 @@ A mapping states them under `capabilities`, `limits` and `quirks`; `docs/facts.m
 A new provider is made of known words. Where a word is missing, it is added here, never a provider's name elsewhere.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.wire.schema import RULES
 
-def _word(group: str, default: Any, about: str, answers: str = "") -> Any:
-    """A fact: the section of a mapping it stands in, its default, what it means, the edge cases it answers."""
-    return field(default=default, metadata={"group": group, "about": about, "answers": answers})
+
+def _word(group: str, default: Any, about: str, answers: str = "", known: Iterable[str] = ()) -> Any:
+    """A fact: where it stands in a mapping, its default, what it means, the edge cases it answers.
+
+    Of a list of words, `known` are those that may be in it.
+    """
+    return field(default=default, metadata={"group": group, "about": about, "answers": answers, "known": tuple(known)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +69,7 @@ class Facts:
         "Reasoning that stands in the text itself: never; in `<think>…</think>` at its start; from its start up to `</think>`.",
         "S30",
     )
-    schema: tuple[str, ...] = _word("quirks", (), "The rules that clean a tool's schema, in order (wire/schema.py).", "G01 G02 G03")
+    schema: tuple[str, ...] = _word(
+        "quirks", (), "The rules that clean a tool's schema, in order (wire/schema.py).", "G01 G02 G03", RULES
+    )
     tokenizer: Literal["o200k", "cl100k", "estimate"] = _word("quirks", "estimate", "How tokens are counted before they are sent.", "E03")

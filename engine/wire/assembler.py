@@ -1,0 +1,300 @@
+"""Deltas -> Anthropic events: the one state machine that every provider's answer goes through.
+
+A client keeps what it was sent, so an event out of place costs it the turn, or the session (edge-cases.md, S01 to S42).
+Promised here: `message_start` once and first, and not before there is something to say; one block open at a time;
+`message_delta` once and last, with all that became known of the usage; never an invented end.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeGuard
+
+from engine.wire.content import Content
+from engine.wire.events import Blocks, Event, fold
+from engine.wire.stopping import StopSequences
+from engine.wire.thinktags import Piece, ThinkTags
+from engine.wire.toolcalls import ToolCalls
+
+__all__ = ["Assembler", "fold"]
+
+_STOP_REASONS = (
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+)
+_STRONGER_THAN_TOOLS = ("max_tokens", "refusal", "model_context_window_exceeded")
+_ERROR_TYPES = (
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "rate_limit_error",
+    "timeout_error",
+    "api_error",
+    "overloaded_error",
+)
+_INPUT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+_COUNTS = (*_INPUT_COUNTS, "output_tokens", "thinking_tokens")
+
+
+class Assembler:
+    """One answer: fed with deltas it gives events, until `end` or `fail` has given the last one.
+
+    `started`: message_start has gone out. Before that, trouble is told by `failure` alone and not as an event, so that
+    it can still become an HTTP status, or another provider's answer.
+    `failure`: `type` and `message` as the client is to be told them, beside them all else that the provider said,
+    and what it said as it came under `told`.
+    `stopped`: a stop sequence that is enforced here was met; nothing more is wanted of the provider.
+    `usage`: what is known of it, by the words of the usage delta.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        message_id: str,
+        tool_names: Mapping[str, str] | None = None,
+        taken_ids: Collection[str] = (),
+        think_tags: str = "none",
+        stop_sequences: Sequence[str] = (),
+        seal: Callable[[dict[str, Any]], str] | None = None,
+        show_thinking: bool = True,
+        input_tokens: int = 0,
+    ) -> None:
+        """For an answer to a client that asked for `model`.
+
+        tool_names: the tools' names upstream -> as the client has them. taken_ids: the tool ids that the conversation
+        has used. think_tags: the fact of this name (facts.py). stop_sequences: those to be enforced here.
+        seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
+        show_thinking: whether the client sees it, or only its signature. input_tokens: an estimate.
+        """
+        self.failure: dict[str, Any] | None = None
+        self.stopped = False
+        self.usage: dict[str, int] = {}
+
+        self._estimate = input_tokens
+        self._message: Event = {
+            "id": message_id,
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "stop_details": None,
+            "usage": self._known_usage(),
+        }
+        self._blocks = Blocks(self._message)
+        self._content = Content(self._blocks, ToolCalls(message_id, taken_ids, tool_names), seal or _own, show_thinking)
+        self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
+        self._stops = StopSequences(stop_sequences) if stop_sequences else None
+
+        self._hears = self._EVERYTHING
+        self._ended = False
+        self._stop: str | None = None
+        self._stop_sequence: str | None = None
+        self._refusal: list[str] = []
+
+    @property
+    def started(self) -> bool:
+        return self._blocks.started
+
+    def feed(self, delta: Mapping[str, Any]) -> list[Event]:
+        """The next delta -> the events it causes. Values that make no sense are passed over."""
+        for kind, value in delta.items():
+            hear = self._hears.get(kind)
+            if hear is not None:
+                hear(self, value)
+        return self._blocks.take()
+
+    def end(self, clean: bool) -> list[Event]:
+        """The provider's stream is over, `clean` if the provider said so -> the last events.
+
+        An answer that nobody called complete ends in an error (S20), and so does one with nothing in it (S34).
+        """
+        if self._hears is self._NOTHING:
+            return []
+        self._release()
+        if self._stop is None and not clean:
+            self._break_off("api_error", "the provider's stream broke off before the answer was complete")
+            return self._blocks.take()
+        self._content.end()
+        if self._stop is None and not self.started:
+            self._break_off("api_error", "the provider gave an empty answer")
+        else:
+            self._finish()
+        return self._blocks.take()
+
+    def fail(self, type: str, message: str) -> list[Event]:
+        """Trouble of our own -> an error event, whether the message has started or not. Nothing may follow it (S23)."""
+        if self.failure is None and not self._ended:
+            self._break_off(type, message)
+        if not self._ended:
+            self._tell_failure()
+        return self._blocks.take()
+
+    def _hear_text(self, text: Any) -> None:
+        if not _is_text(text):
+            return
+        if self._tags is None and self._stops is None:
+            self._content.put("text", text)
+        else:
+            self._sift([("text", text)] if self._tags is None else self._tags.feed(text))
+
+    def _hear_thinking(self, text: Any) -> None:
+        if _is_text(text):
+            self._release()
+            self._tags = None  # who thinks in a field of its own does not think in the text as well
+            self._put("thinking", text)
+
+    def _hear_signature(self, signature: Any) -> None:
+        if _is_text(signature):
+            self._content.sign(signature)
+
+    def _hear_details(self, items: Any) -> None:
+        items = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        if items:
+            self._content.detail(items)
+
+    def _hear_redacted(self, data: Any) -> None:
+        if _is_text(data):
+            self._release()
+            self._put("redacted", data)
+
+    def _hear_citation(self, citation: Any) -> None:
+        if citation and isinstance(citation, dict):
+            self._put("citation", citation)
+
+    def _hear_refusal(self, text: Any) -> None:
+        if _is_text(text):
+            self._release()
+            self._refusal.append(text)
+            self._put("text", text)
+
+    def _hear_tool(self, told: Any) -> None:
+        if isinstance(told, Mapping):
+            self._release()
+            if not self.stopped:
+                self._content.tell(told)
+
+    def _hear_stop(self, reason: Any) -> None:
+        if _is_text(reason) and reason != "null":
+            self._stop = reason if reason in _STOP_REASONS else "end_turn"
+
+    def _hear_stop_sequence(self, sequence: Any) -> None:
+        if _is_text(sequence):
+            self._stop, self._stop_sequence = self._stop or "stop_sequence", sequence
+
+    def _hear_usage(self, usage: Any) -> None:
+        if isinstance(usage, Mapping):
+            self.usage.update((name, int(usage[name])) for name in _COUNTS if _is_count(usage.get(name)))
+            if not self.started:
+                self._message["usage"] = self._known_usage()
+
+    def _hear_error(self, error: Any) -> None:
+        if not error:
+            return
+        told = error if isinstance(error, Mapping) else {"message": error}
+        type, message = told.get("type"), told.get("message")
+        type = type if type in _ERROR_TYPES else "api_error"
+        self._break_off(type, message if _is_text(message) else f"the provider reported an error: {error}", told)
+
+    _EVERYTHING: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {
+        "text": _hear_text,
+        "thinking": _hear_thinking,
+        "signature": _hear_signature,
+        "details": _hear_details,
+        "redacted": _hear_redacted,
+        "citation": _hear_citation,
+        "refusal": _hear_refusal,
+        "tool": _hear_tool,
+        "stop": _hear_stop,
+        "stop_sequence": _hear_stop_sequence,
+        "usage": _hear_usage,
+        "error": _hear_error,
+    }
+    _ONLY_USAGE: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {"usage": _hear_usage}
+    _NOTHING: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {}
+
+    def _put(self, kind: str, value: Any) -> None:
+        if not self.stopped:
+            self._content.put(kind, value)
+
+    def _sift(self, pieces: Iterable[Piece]) -> None:
+        """Text that may hold thinking or a stop sequence."""
+        for kind, piece in pieces:
+            text = self._stops.feed(piece) if self._stops is not None and kind == "text" else piece
+            if text:
+                self._put(kind, text)
+        if self._stops is not None and self._stops.hit is not None:
+            self._hear_stop_sequence(self._stops.hit)
+            self.stopped = True
+            self._hears = self._ONLY_USAGE
+
+    def _release(self) -> None:
+        """Something else than text follows, so what was held back can no longer become a tag or a stop sequence."""
+        if self._tags is not None:
+            self._sift(self._tags.end())
+        if self._stops is not None and (text := self._stops.end()):
+            self._put("text", text)
+
+    def _finish(self) -> None:
+        self._blocks.start()
+        reason = self._stop_reason()
+        delta: Event = {"stop_reason": reason, "stop_sequence": None}
+        if reason == "stop_sequence":
+            delta["stop_sequence"] = self._stop_sequence
+        elif reason == "refusal":
+            explanation = "".join(self._refusal) or None
+            delta["stop_details"] = {"type": "refusal", "category": None, "explanation": explanation}
+        self._blocks.emit({"type": "message_delta", "delta": delta, "usage": self._known_usage()})
+        self._blocks.emit({"type": "message_stop"})
+        self._hears, self._ended = self._NOTHING, True
+
+    def _stop_reason(self) -> str:
+        reason = "refusal" if self._refusal else self._stop or "end_turn"
+        if self._content.has_calls and reason not in _STRONGER_THAN_TOOLS:
+            return "tool_use"  # many providers only say "stop" (S13)
+        if reason == "end_turn" and self._stop_sequence is not None:
+            return "stop_sequence"
+        return "end_turn" if reason == "tool_use" else reason  # S14
+
+    def _known_usage(self) -> dict[str, Any]:
+        """The client replaces what it knew by these numbers, so the estimate is better than an unknown 0 (S18)."""
+        known: dict[str, Any] = {name: self.usage.get(name, 0) for name in (*_INPUT_COUNTS, "output_tokens")}
+        if not any(known[name] for name in _INPUT_COUNTS):
+            known["input_tokens"] = self._estimate
+        if "thinking_tokens" in self.usage:
+            known["output_tokens_details"] = {"thinking_tokens": self.usage["thinking_tokens"]}
+        return known
+
+    def _break_off(self, type: str, message: str, told: Mapping[str, Any] | None = None) -> None:
+        self._hears = self._NOTHING
+        self.failure = {**(told or {}), "type": type, "message": message, "told": told or {}}
+        if self.started:
+            self._content.break_off()
+            self._tell_failure()
+
+    def _tell_failure(self) -> None:
+        if self.failure is not None:
+            error = {"type": self.failure["type"], "message": self.failure["message"]}
+            self._blocks.emit({"type": "error", "error": error})
+            self._ended = True
+
+
+def _own(state: dict[str, Any]) -> str:
+    """The provider's own signature."""
+    return str(state.get("signature", ""))
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53

@@ -1,0 +1,206 @@
+"""A client's content blocks -> the blocks that a mapping reads.
+
+Where a provider cannot take a block, words stand in its place; what no words can stand for is dropped, and named in `lost`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from engine.wire import reasoning
+from engine.wire.facts import Facts
+from engine.wire.toolnames import ToolNames
+
+Block = dict[str, Any]
+
+
+def text(words: str) -> Block:
+    return {"type": "text", "text": words}
+
+
+def stray(content: list[Block]) -> list[Block]:
+    """What a tool result says, where no call is left that it could belong to (R01)."""
+    heading = "[result of an earlier tool call]"
+    if content[0]["type"] == "text":
+        return [text(f"{heading}\n{content[0]['text']}"), *content[1:]]
+    return [text(heading), *content]
+
+
+def failed(content: list[Block]) -> list[Block]:
+    """What a failed tool says: most providers have no field for it, so the words say it (R06)."""
+    if content[0]["type"] != "text":
+        return [text("Error:"), *content]
+    if content[0]["text"].startswith("Error:"):
+        return content
+    return [text(f"Error: {content[0]['text']}"), *content[1:]]
+
+
+def _tagged(tag: str, attributes: Mapping[str, str | None], content: list[Block]) -> list[Block]:
+    """Blocks between an opening and a closing tag, as one text where they are text."""
+    told = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items() if value)
+    opening, closing = f"<{tag}{told}>", f"</{tag}>"
+    if all(block["type"] == "text" for block in content):
+        return [text("\n".join([opening, *(block["text"] for block in content), closing]))]
+    return [text(opening), *content, text(closing)]
+
+
+class BlockReader:
+    """Reads the blocks of one request. `tool_ids` are the ids of the calls it met, as the client knows them."""
+
+    def __init__(self, facts: Facts, names: ToolNames, lost: dict[str, str], *, provider: str, model: str) -> None:
+        self.tool_ids: set[str] = set()
+        self._facts = facts
+        self._names = names
+        self._lost = lost
+        self._provider = provider
+        self._model = model
+
+    def read(self, role: str, content: str | list[Block] | None) -> list[Block]:
+        """The blocks of a message of this role; none where it says nothing."""
+        if isinstance(content, str):
+            return [text(content)] if content else []
+        return self._read(_READERS[role], content or [])
+
+    def _read(self, readers: "Readers", content: Iterable[Block]) -> list[Block]:
+        blocks: list[Block] = []
+        for block in content:
+            if "cache_control" in block:
+                self._lost["cache_control"] = "the provider caches by itself, or not at all"
+            blocks += readers.get(block["type"], readers["*"])(self, block)
+        return blocks
+
+    def _text(self, block: Block) -> list[Block]:
+        if not block["text"]:
+            return []
+        if block.get("citations"):
+            self._lost["citations"] = "the provider takes no citations back"
+        return [block] if len(block) == 2 else [text(block["text"])]
+
+    # What a user shows
+
+    def _image(self, block: Block) -> list[Block]:
+        source = block["source"]
+        if not self._facts.images:
+            self._lost["image"] = "this model cannot see images"
+            return [text("[An image was here; this model cannot see images.]")]
+        if source["type"] == "file":
+            return self._file("image", "An image")
+        return [{"type": "image", "source": source}]
+
+    def _document(self, block: Block) -> list[Block]:
+        source, title = block["source"], block.get("title")
+        if source["type"] in ("text", "content"):
+            content = source["data"] if source["type"] == "text" else source["content"]
+            shown = [text(content)] if isinstance(content, str) else self._read(_SHOWN, content)
+            return _tagged("document", {"title": title, "context": block.get("context")}, shown)
+        named = f" ({title})" if title else ""
+        if not self._facts.documents:
+            self._lost["document"] = "this model cannot read PDF files"
+            return [text(f"[A PDF document was here{named}; this model cannot read PDF files.]")]
+        if source["type"] == "file":
+            return self._file("document", f"A document{named}")
+        return [{"type": "document", "source": source} | ({"title": title} if title else {})]
+
+    def _file(self, kind: str, what: str) -> list[Block]:
+        self._lost[kind] = "a file kept at Anthropic cannot be read from here"
+        return [text(f"[{what} was here; it is kept where it cannot be read.]")]
+
+    def _search_result(self, block: Block) -> list[Block]:
+        passages = self._read(_SHOWN, block["content"])
+        return _tagged("search_result", {"title": block["title"], "source": block["source"]}, passages)
+
+    def _tool_reference(self, block: Block) -> list[Block]:
+        return [text(f"Tool loaded: {self._names[block['tool_name']]}")]
+
+    def _tool_result(self, block: Block) -> list[Block]:
+        told = block.get("content")
+        content = [text(told)] if told and isinstance(told, str) else self._read(_SHOWN, told or [])
+        content = content or [text("(no output)")]  # R07
+        if block.get("is_error"):
+            content = failed(content)
+        if not self._facts.tools:
+            return stray(content)
+        result = {"type": "tool_result", "tool_use_id": block["tool_use_id"], "content": content}
+        return [result | {"is_error": True} if block.get("is_error") else result]
+
+    def _unknown(self, block: Block) -> list[Block]:
+        self._lost[block["type"]] = "this kind of block is unknown here"
+        return [text(f"[unsupported block: {block['type']}]")]
+
+    # What an assistant says
+
+    def _thinking(self, block: Block) -> list[Block]:
+        """Reasoning of the same provider and model, as it was; no one else may be shown it (T10, T14)."""
+        state = reasoning.unseal(block.get("signature") or block.get("data"), self._provider, self._model)
+        if state is None or self._facts.reasoning_history == "drop":
+            self._lost["thinking"] = "the provider takes no reasoning back but its own model's, if any"
+            return []
+        carried = {key: state[key] for key in ("signature", "details") if state.get(key)}
+        words = state.get("thinking") or block.get("thinking", "")
+        return [{"type": "thinking", "thinking": words} | carried] if words or carried else []
+
+    def _tool_use(self, block: Block) -> list[Block]:
+        self.tool_ids.add(block["id"])
+        if not self._facts.tools:
+            return [text(f"[called the tool {block['name']}]\n{_json(block['input'])}")]
+        return [{"type": "tool_use", "id": block["id"], "name": self._names[block["name"]], "input": block["input"]}]
+
+    def _server_tool_use(self, block: Block) -> list[Block]:
+        query = block["input"].get("query") or _json(block["input"])
+        return [text(f"[{block['name']}: {query}]")]
+
+    def _web_search_result(self, block: Block) -> list[Block]:
+        found = block["content"]
+        if isinstance(found, dict):
+            return [text(f"[web search failed: {found.get('error_code')}]")]
+        return [text("\n".join(["[found on the web]", *(f"- {page.get('title')}: {page.get('url')}" for page in found)]))]
+
+    def _compaction(self, block: Block) -> list[Block]:
+        return [text(block["content"])] if block.get("content") else self._dropped(block)
+
+    def _unknown_said(self, block: Block) -> list[Block]:
+        return self._unknown(block) if block["type"].endswith("_result") else self._dropped(block)
+
+    # What a system message changes
+
+    def _dropped(self, block: Block) -> list[Block]:
+        self._lost[block["type"]] = "the provider knows nothing like it"
+        return []
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+Readers = Mapping[str, Callable[[BlockReader, Block], list[Block]]]
+
+# By type; "*" reads all others. What is shown may stand in a tool result, too.
+_SHOWN: Readers = {
+    "text": BlockReader._text,
+    "image": BlockReader._image,
+    "document": BlockReader._document,
+    "search_result": BlockReader._search_result,
+    "tool_reference": BlockReader._tool_reference,
+    "*": BlockReader._unknown,
+}
+_READERS: dict[str, Readers] = {
+    "user": {**_SHOWN, "tool_result": BlockReader._tool_result},
+    "assistant": {
+        "text": BlockReader._text,
+        "thinking": BlockReader._thinking,
+        "redacted_thinking": BlockReader._thinking,
+        "tool_use": BlockReader._tool_use,
+        "server_tool_use": BlockReader._server_tool_use,
+        "mcp_tool_use": BlockReader._server_tool_use,
+        "web_search_tool_result": BlockReader._web_search_result,
+        "compaction": BlockReader._compaction,
+        "*": BlockReader._unknown_said,
+    },
+    "system": {
+        "text": BlockReader._text,
+        "tool_addition": BlockReader._dropped,
+        "tool_removal": BlockReader._dropped,
+        "*": BlockReader._unknown,
+    },
+}

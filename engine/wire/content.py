@@ -1,0 +1,158 @@
+"""What a provider tells, in whatever order -> blocks, in an order that a client can follow.
+
+A kind of content closes the block of another kind. Two things do not: an open tool call is not closed before its
+arguments are complete, so that all others wait (S06); and reasoning state that comes late interrupts nobody.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from engine.wire.events import Blocks
+from engine.wire.reasoning import merge_details
+from engine.wire.toolcalls import ToolCall, ToolCalls
+
+
+class Content:
+    """The content of one answer, written into `blocks`.
+
+    `seal` makes the signature of a thinking block out of the reasoning state that came with it: the provider's
+    `signature`, its `details`, and the `thinking` itself where it is not shown.
+    """
+
+    def __init__(self, blocks: Blocks, calls: ToolCalls, seal: Callable[[dict[str, Any]], str], show_thinking: bool) -> None:
+        self.has_calls = False
+        self._blocks = blocks
+        self._calls = calls
+        self._seal = seal
+        self._show_thinking = show_thinking
+        self._call: ToolCall | None = None  # whose block is open
+        self._waiting: deque[tuple[str, Any]] = deque()
+        self._blank: dict[str, str] = {}  # what a block of a kind may begin with
+        self._citations: list[dict[str, Any]] = []
+        self._state: dict[str, Any] = {}
+        self._unseen: list[str] = []
+
+    def put(self, kind: str, value: Any) -> None:
+        """More text or thinking, the data of redacted thinking, a citation, or a call."""
+        if self._call is not None and not self._call.is_complete():
+            self._waiting.append((kind, value))
+        else:
+            self._WRITERS[kind](self, value)
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        """A tool delta."""
+        call, fragment = self._calls.find(told)
+        new = call.take(fragment)
+        if call is self._call:
+            if new:
+                self._blocks.write(new)
+            while self._waiting and (self._call is None or self._call.is_complete()):
+                self._write_next()
+        elif call.name and not call.begun:
+            call.begun = True
+            self.put("call", call)
+
+    def sign(self, signature: str) -> None:
+        self._state["signature"] = signature
+        self._carry_state()
+
+    def detail(self, items: list[dict[str, Any]]) -> None:
+        merge_details(self._state.setdefault("details", []), items)
+        self._carry_state()
+
+    def end(self) -> None:
+        """Nothing more comes: what waits is written, complete or not."""
+        while self._waiting:
+            self._write_next()
+        self._close()
+
+    def break_off(self) -> None:
+        """The client runs a tool call that is closed, and asks again for a block that is not (client.md 3.2)."""
+        if self._call is not None and self._call.is_complete():
+            self._close()
+
+    def _write_next(self) -> None:
+        kind, value = self._waiting.popleft()
+        self._WRITERS[kind](self, value)
+
+    def _write_text(self, text: str) -> None:
+        if self._blocks.kind == "text" or (text := self._opening("text", text)):
+            self._blocks.write(text)
+
+    def _write_thinking(self, text: str) -> None:
+        if self._blocks.kind == "thinking" or (text := self._opening("thinking", text)):
+            if self._show_thinking:
+                self._blocks.write(text)
+            else:
+                self._unseen.append(text)
+
+    def _opening(self, kind: str, text: str) -> str:
+        """Opens a block with the first text that is not blank (S03). What is blank waits for it, and is lost without (S05)."""
+        text = self._blank.pop(kind, "") + text
+        if text.isspace():
+            self._blank[kind] = text
+            return ""
+        self._open(kind)
+        return text
+
+    def _write_redacted(self, data: str) -> None:
+        self._open("redacted_thinking", data=data)
+        self._close()
+
+    def _write_citation(self, citation: dict[str, Any]) -> None:
+        if self._blocks.kind == "text":
+            self._blocks.add("citations_delta", "citation", citation)
+        else:
+            self._citations.append(citation)
+
+    def _write_call(self, call: ToolCall) -> None:
+        self._open("tool_use", **self._calls.block(call))
+        self._call, self.has_calls = call, True
+        if text := call.so_far():
+            self._blocks.write(text)
+
+    _WRITERS: ClassVar[Mapping[str, Callable[["Content", Any], None]]] = {
+        "text": _write_text,
+        "thinking": _write_thinking,
+        "redacted": _write_redacted,
+        "citation": _write_citation,
+        "call": _write_call,
+    }
+
+    def _open(self, kind: str, **fields: Any) -> None:
+        self._close()
+        self._blank.clear()
+        self._blocks.open(kind, **fields)
+        while kind == "text" and self._citations:
+            self._write_citation(self._citations.pop(0))
+
+    def _close(self) -> None:
+        self._close_block()
+        if self._state:  # it came while a block was open that cannot carry it
+            self._blocks.open("thinking")
+            self._close_block()
+
+    def _close_block(self) -> None:
+        if self._call is not None:
+            if rest := self._call.rest():
+                self._blocks.write(rest)
+            self._call = None
+        elif self._blocks.kind == "thinking":
+            self._blocks.add("signature_delta", "signature", self._seal(self._take_state()))
+        if self._blocks.kind:
+            self._blocks.close()
+
+    def _carry_state(self) -> None:
+        """Reasoning state travels in the signature of a thinking block, of an empty one if need be."""
+        if not self._blocks.kind:
+            self._blocks.open("thinking")
+            if waiting := self._blank.pop("thinking", ""):
+                self._write_thinking(waiting)
+
+    def _take_state(self) -> dict[str, Any]:
+        state, self._state = self._state, {}
+        if self._unseen:
+            state["thinking"] = "".join(self._unseen)
+            self._unseen = []
+        return state

@@ -1,0 +1,240 @@
+"""Bytes <-> events: how a provider frames its stream, and how the client wants its own framed.
+
+A decoder is fed the bytes of a body as they come, cut anywhere, and gives the chunks that are complete. Two rules hold
+for all of them. A body that is something else altogether, a page of HTML say, raises FramingError. A chunk that is
+itself cut off by the end of the body is left out: what is missing tells that the stream broke off.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, AnyStr, Generic, Protocol
+
+from engine.wire.jsontext import dumps, loads
+
+MAX_CHUNK = 32 * 1024 * 1024
+"""How many bytes a provider may send without completing a chunk."""
+
+_FIELDS = (b"data", b"event", b"id", b"retry")
+
+
+class FramingError(ValueError):
+    """The body is not what its framing promises; the message quotes its beginning."""
+
+    def __init__(self, problem: str, body: bytes | str) -> None:
+        text = body[:200].decode(errors="replace") if isinstance(body, bytes) else body[:200]
+        super().__init__(f"{problem}: {text.strip()}")
+
+
+class Decoder(Protocol):
+    """What every framing has; `done` is true once the provider has said that its stream is complete."""
+
+    done: bool
+
+    def feed(self, data: bytes) -> list[Any]: ...
+    def end(self) -> list[Any]: ...
+
+
+class _Kept(Generic[AnyStr]):
+    """The beginning of a chunk that is not complete yet; its pieces are joined only when something may be in them."""
+
+    def __init__(self, nothing: AnyStr) -> None:
+        self._nothing: AnyStr = nothing
+        self._pieces: list[AnyStr] = []
+        self._size = 0
+
+    def keep(self, piece: AnyStr) -> None:
+        if not piece:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_CHUNK:
+            raise FramingError(f"the provider sent more than {MAX_CHUNK} bytes without an end", self._pieces[0])
+
+    def take(self) -> AnyStr:
+        if not self._pieces:
+            return self._nothing
+        kept: AnyStr = self._nothing.join(self._pieces)
+        self._pieces, self._size = [], 0
+        return kept
+
+
+class SSE:
+    """Server-sent events, by the standard (https://html.spec.whatwg.org/multipage/server-sent-events.html); S26, S27.
+
+    More lenient in three things: the last event needs no blank line after it; an `event: error` is wrapped as
+    `{"error": …}` where its data is not; and a JSON document in place of a stream is taken as its only chunk.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._kept = _Kept(b"")
+        self._begun = False  # something that is not blank has come
+        self._is_document = False
+        self._is_stream = False  # something that only an event stream has was seen
+        self._ended_in_cr = False
+
+    def feed(self, data: bytes) -> list[Any]:
+        if b"\r" in data or (self._ended_in_cr and data):
+            data = self._with_plain_line_ends(data)
+        if not self._begun:
+            data = data.lstrip(b"\xef\xbb\xbf \t\n")  # a byte order mark, and blank lines that keep the line alive
+            self._begun = bool(data)
+            self._is_document = data.startswith((b"{", b"["))
+        self._kept.keep(data)
+        if b"\n" not in data or self._is_document:
+            return []
+        events, _, rest = self._kept.take().rpartition(b"\n\n")
+        self._kept.keep(rest)
+        return self._chunks(events)
+
+    def end(self) -> list[Any]:
+        rest = self._kept.take()
+        if self._is_document:
+            return self._document(rest)
+        try:
+            return self._chunks(rest)
+        except FramingError:
+            if self._is_stream:
+                return []
+            raise
+
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        if self._ended_in_cr:  # the other half of a line end that was cut in two
+            data = data.removeprefix(b"\n")
+        self._ended_in_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _document(self, text: bytes) -> list[Any]:
+        document = _parsed(text)
+        self.done = True
+        return document if isinstance(document, list) else [document]
+
+    def _chunks(self, events: bytes) -> list[Any]:
+        chunks: list[Any] = []
+        for event in events.split(b"\n\n"):
+            if event.startswith(b"data: ") and b"\n" not in event:
+                name, data = b"", event[6:]
+                self._is_stream = True
+            else:
+                name, data = self._fields(event)
+            if data.startswith(b"[DONE]"):
+                self.done = True
+            elif data and not data.isspace():
+                chunks.append(_error(data) if name == b"error" else _parsed(data))
+        return chunks
+
+    def _fields(self, event: bytes) -> tuple[bytes, bytes]:
+        """The name and the data of an event that is more than one line of data."""
+        name, data = b"", []
+        for line in event.split(b"\n"):
+            field, _, value = line.partition(b":")
+            self._is_stream |= field in _FIELDS or line.startswith(b":")
+            if field == b"data":
+                data.append(value.removeprefix(b" "))
+            elif field == b"event":
+                name = value.strip()
+        if not self._is_stream and event.strip():
+            raise FramingError("the provider sent no event stream", event)
+        return name, b"\n".join(data)
+
+
+class NDJSON:
+    """One JSON value a line."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._kept = _Kept(b"")
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[Any]:
+        self._kept.keep(data)
+        if b"\n" not in data:
+            return []
+        lines, _, rest = self._kept.take().rpartition(b"\n")
+        self._kept.keep(rest)
+        return self._chunks(lines)
+
+    def end(self) -> list[Any]:
+        try:
+            return self._chunks(self._kept.take())
+        except FramingError:
+            if self._begun:
+                return []
+            raise
+
+    def _chunks(self, lines: bytes) -> list[Any]:
+        chunks = [_parsed(line) for line in lines.split(b"\n") if line.strip()]
+        self._begun = self._begun or bool(chunks)
+        return chunks
+
+
+class JSONArray:
+    """A JSON array of objects that is written while they are made: `[{…}`, `,{…}`, `]`."""
+
+    _object = json.JSONDecoder(strict=False).raw_decode
+    _between = re.compile(r"[\s,\[]*")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._kept = _Kept("")
+        self._begun = False
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, data: bytes) -> list[Any]:
+        self._kept.keep(self._utf8.decode(data))
+        return self._chunks() if b"}" in data or b"]" in data else []
+
+    def end(self) -> list[Any]:
+        rest = self._kept.take()
+        if rest.strip() and not (self._begun or self.done):
+            raise FramingError("the provider sent no JSON array", rest)
+        return []
+
+    def _chunks(self) -> list[Any]:
+        text = self._kept.take()
+        chunks: list[Any] = []
+        start = self._start(text, 0)
+        while text.startswith("{", start):
+            try:
+                chunk, end = self._object(text, start)
+            except ValueError:  # not complete yet
+                break
+            chunks.append(chunk)
+            start = self._start(text, end)
+        self.done = self.done or text.startswith("]", start)
+        self._begun = self._begun or bool(chunks)
+        self._kept.keep(text[start:])
+        return chunks
+
+    def _start(self, text: str, position: int) -> int:
+        found = self._between.match(text, position)
+        return found.end() if found else position
+
+
+DECODERS: Mapping[str, Callable[[], Decoder]] = {"sse": SSE, "ndjson": NDJSON, "json_array": JSONArray}
+
+
+def encode(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Anthropic events, framed. The client ignores an event that has no `event:` line."""
+    return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), dumps(event)) for event in events])
+
+
+PING = encode([{"type": "ping"}])
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return loads(text)
+    except ValueError:
+        raise FramingError("the provider sent what is no JSON", text) from None
+
+
+def _error(data: bytes) -> Any:
+    """An event that is named `error` says so in its chunk, whatever its data look like."""
+    try:
+        told = loads(data)
+    except ValueError:
+        told = data.decode(errors="replace")
+    return told if isinstance(told, dict) and "error" in told else {"error": told}

@@ -1,0 +1,132 @@
+"""An Anthropic request, repaired and in the one shape that mappings read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.wire import tools, turns
+from engine.wire.blocks import Block, BlockReader
+from engine.wire.errors import ApiError
+from engine.wire.facts import Facts
+from engine.wire.pairing import pair, show_after_results
+from engine.wire.toolnames import ToolNames
+
+Request = dict[str, Any]
+Message = dict[str, Any]
+
+_ROLES = {"ctx": "user", "msg": "user"}  # seen of Claude Code 2.1.154 and later; vLLM reads them so, too
+_ATTRIBUTION = "x-anthropic-billing-header:"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that a provider can take, and what the way back needs to know of it.
+
+    request: the canonical one. tool_names: upstream name -> the client's, of the tools that had to be renamed.
+    tool_ids: the ids of all calls in the conversation, as the client knows them. stop_sequences: those that are enforced
+    here. lost: what does not reach the provider, the client's word -> the reason.
+    """
+
+    request: Request
+    tool_names: dict[str, str]
+    tool_ids: frozenset[str]
+    stop_sequences: tuple[str, ...]
+    lost: dict[str, str]
+
+
+def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Prepared:
+    """A valid request (validate.py) as this provider and model can take it. The given one stays as it is.
+
+    Raises ApiError where nothing can be put in place of what the provider does not take.
+    """
+    lost: dict[str, str] = {}
+    offered = tools.offered(request, facts, lost)
+    names = ToolNames(offered, facts.tool_name_max)
+    reader = BlockReader(facts, names, lost, provider=provider, model=model)
+    stop_here, stop_there = _stop_sequences(request, facts)
+    canonical = request | {
+        "system": _system(request, facts, reader),
+        "messages": _messages(request, facts, reader, lost),
+        "tools": [tools.canonical(tool, names, facts) for tool in offered.values()] or None,
+        "tool_choice": tools.choice(request, offered, names, facts, lost),
+        "stop_sequences": stop_there or None,
+        "max_tokens": _max_tokens(request, facts),
+    }
+    return Prepared(
+        request={key: value for key, value in canonical.items() if value is not None},
+        tool_names=names.back,
+        tool_ids=frozenset(reader.tool_ids),
+        stop_sequences=tuple(stop_here),
+        lost=lost,
+    )
+
+
+def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
+    """The conversation, one repair after the other."""
+    messages = [turn for message in request["messages"] for turn in _read(message, reader, lost)]
+    if facts.mid_system == "fold":
+        messages = turns.fold_system(messages)
+    messages = pair(messages, facts.tool_id_max)
+    if facts.tool_result_images == "followup":
+        messages = show_after_results(messages)
+    if facts.merge_roles:
+        messages = turns.merge_roles(messages)
+    messages = turns.user_first(messages)
+    if facts.prefill == "drop":
+        messages = _without_prefill(messages, request)
+    if facts.reasoning_history == "placeholder" and (request.get("thinking") or {}).get("type") != "disabled":
+        messages = turns.with_thinking(messages)
+    if not facts.user_after_tool:
+        messages = turns.bridge_results(messages)
+    return messages
+
+
+def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
+    """The message in blocks that mappings read, or none if nothing is left of it."""
+    for key in message.keys() - {"role", "content"}:
+        lost[f"messages.{key}"] = "the provider knows nothing like it"
+    role: str = message["role"]
+    role = _ROLES.get(role, role)
+    return turns.speak(role, reader.read(role, message.get("content")))
+
+
+def _without_prefill(messages: list[Message], request: Request) -> list[Message]:
+    """An assistant message at the end would have to be continued (R11)."""
+    while messages[-1]["role"] == "assistant":
+        if not turns.is_blank(messages[-1]):
+            place = len(request["messages"]) - 1
+            raise ApiError(
+                400, "invalid_request_error", f"messages.{place}: this provider does not continue an assistant message"
+            )
+        messages = messages[:-1]
+    return messages
+
+
+def _system(request: Request, facts: Facts, reader: BlockReader) -> list[Block] | None:
+    """The system prompt, without Claude Code's line that would make every conversation begin differently (R14)."""
+    blocks = reader.read("system", request.get("system"))
+    if facts.attribution == "drop":
+        blocks = [block for block in map(_without_attribution, blocks) if block["text"]]
+    return blocks or None
+
+
+def _without_attribution(block: Block) -> Block:
+    if not block["text"].startswith(_ATTRIBUTION):
+        return block
+    return {"type": "text", "text": block["text"].partition("\n")[2]}
+
+
+def _stop_sequences(request: Request, facts: Facts) -> tuple[list[str], list[str]]:
+    """The stop sequences that are enforced here, and those that the provider takes (R23)."""
+    sequences = [sequence for sequence in request.get("stop_sequences") or [] if sequence]
+    taken = 0 if facts.stop_sequences == "enforced" else facts.max_stop
+    there = sequences[:taken]
+    return sequences[len(there) :], there
+
+
+def _max_tokens(request: Request, facts: Facts) -> int | None:
+    """Within what the provider takes (R20, R21)."""
+    asked: int | None = request.get("max_tokens")
+    if asked is None:
+        return None
+    lowered = asked if facts.max_output is None else min(asked, facts.max_output)
+    return max(lowered, facts.min_output)

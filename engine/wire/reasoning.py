@@ -1,0 +1,67 @@
+"""The envelope that carries a provider's reasoning state through the client and back.
+
+The client keeps `signature` of a thinking block as it came (client.md 2.4). A provider's state is of use to the same
+provider and the same model only: to any other it is an error (edge-cases.md T08, T10).
+"""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+_MARK = "ccproxy1."
+
+
+def seal(provider: str, model: str, state: dict[str, Any]) -> str:
+    """A signature that holds `state`, for `unseal` with the same provider and model."""
+    return _MARK + base64.urlsafe_b64encode(orjson.dumps([provider, model, state])).decode()
+
+
+def unseal(signature: Any, provider: str, model: str) -> dict[str, Any] | None:
+    """The state that was sealed for this provider and model; None of a signature that is foreign, damaged or another's."""
+    if not is_sealed(signature):
+        return None
+    try:
+        sealed = orjson.loads(base64.b64decode(signature.removeprefix(_MARK), altchars=b"-_", validate=True))
+    except ValueError:
+        return None
+    match sealed:
+        case [str(owner), str(owned), dict(state)] if (owner, owned) == (provider, model):
+            return state
+    return None
+
+
+def is_sealed(signature: Any) -> bool:
+    """Whether the signature is one of ours, which no one else will take."""
+    return isinstance(signature, str) and signature.startswith(_MARK)
+
+
+def merge_details(gathered: list[dict[str, Any]], items: Iterable[Any]) -> None:
+    """Reasoning items as they stream, added to those that came before.
+
+    Fragments of a text or a summary are joined; what is encrypted is whole as it comes; a signature or an id may follow
+    later. Items that are no objects are passed over. https://openrouter.ai/docs/use-cases/reasoning-tokens
+    """
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        if gathered and _continues(gathered[-1], item):
+            gathered[-1].update(_joined(gathered[-1], item))
+        else:
+            gathered.append(dict(item))
+
+
+def _continues(last: dict[str, Any], item: dict[str, Any]) -> bool:
+    same = all(last.get(key) == item.get(key) for key in ("type", "index"))
+    ids = {detail["id"] for detail in (last, item) if detail.get("id")}
+    return same and len(ids) < 2 and "data" not in last and "data" not in item
+
+
+def _joined(last: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """What the next fragment adds or changes."""
+    told = {key: value for key, value in item.items() if value is not None or key not in last}
+    for key in ("text", "summary"):
+        if isinstance(last.get(key), str) and isinstance(told.get(key), str):
+            told[key] = last[key] + told[key]
+    return told

@@ -1,0 +1,258 @@
+"""A tool's JSON Schema -> what a provider takes of it, by named rules.
+
+A schema holds names that are a person's own: a property may be called `format` or `const`. So rules look only at schemas
+in their places, and never at the names of properties. Booleans, and whatever else is no object, stay as they are.
+What a rule leaves alone is shared with the given schema, which never changes.
+
+A new rule is a function and a line in RULES. It takes one schema, without what lies in it, and gives that or another one;
+a rule in WHOLE takes the whole of a tool's schema.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+Schema = dict[str, Any]
+Rule = Callable[[Schema], Schema]
+
+# Where schemas lie in a schema.
+_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_IN_A_LIST = frozenset({"anyOf", "oneOf", "allOf", "prefixItems", "items"})
+_ALONE = frozenset({"items", "additionalItems", "unevaluatedItems", "contains", "propertyNames", "not", "if", "then", "else"}) | {
+    "additionalProperties",
+    "unevaluatedProperties",
+}
+_PLACES = _BY_NAME | _IN_A_LIST | _ALONE
+
+_MOST_INLINED = 10_000  # schemas: references can unfold into more than any provider reads
+
+
+def clean(schema: Any, rules: Sequence[str] = ()) -> Schema:
+    """The schema of a tool's input as an object with properties (G01), and with the named rules applied in their order."""
+    cleaned = _as_object(schema if isinstance(schema, dict) else {})
+    for whole, names in groupby(rules, WHOLE.__contains__):
+        functions = [RULES[name] for name in names]
+        cleaned = _in_turn(cleaned, functions if whole else [_everywhere(functions)])
+    return cleaned
+
+
+def _in_turn(schema: Schema, rules: Iterable[Rule]) -> Schema:
+    for rule in rules:
+        schema = rule(schema)
+    return schema
+
+
+def _everywhere(rules: Sequence[Rule]) -> Rule:
+    """The rules as one, for a schema and for every schema in it, the innermost first."""
+
+    def visit(schema: Schema) -> Schema:
+        schema = _within(schema, visit)
+        for rule in rules:
+            schema = rule(schema)
+        return schema
+
+    return visit
+
+
+def _within(schema: Schema, visit: Rule) -> Schema:
+    """The schema with what `visit` makes of each schema that lies directly in it."""
+    for key, value in schema.items():
+        if key in _PLACES and (changed := _at(key, value, visit)) is not value:
+            schema = schema | {key: changed}
+    return schema
+
+
+def _at(key: str, value: Any, visit: Rule) -> Any:
+    """What stands at a keyword that holds schemas; `value` itself when nothing changes."""
+    if isinstance(value, dict):
+        if key in _ALONE:
+            return visit(value)
+        if key in _BY_NAME:
+            named = {name: visit(schema) if isinstance(schema, dict) else schema for name, schema in value.items()}
+            return named if any(named[name] is not value[name] for name in value) else value
+    if isinstance(value, list) and key in _IN_A_LIST:
+        listed = [visit(schema) if isinstance(schema, dict) else schema for schema in value]
+        return listed if any(new is not old for new, old in zip(listed, value, strict=True)) else value
+    return value
+
+
+def _without(schema: Schema, *keys: str) -> Schema:
+    if schema.keys().isdisjoint(keys):
+        return schema
+    return {key: value for key, value in schema.items() if key not in keys}
+
+
+def _of(kind: type[Kind], value: Any) -> Kind:
+    """The value of a keyword, as far as it is what it should be."""
+    return value if isinstance(value, kind) else kind()
+
+
+def _target(root: Schema, ref: Any) -> Schema:
+    """What a reference within the schema points to; nothing said, of all others. https://www.rfc-editor.org/rfc/rfc6901"""
+    if not isinstance(ref, str) or not ref.startswith("#"):
+        return {}
+    found: Any = root
+    for step in ref.split("/")[1:]:
+        found = _of(dict, found).get(step.replace("~1", "/").replace("~0", "~"))
+    return _of(dict, found)
+
+
+# Rules for the whole of a schema
+
+
+def _as_object(schema: Schema) -> Schema:
+    """A tool's input is an object, whatever its schema says, and some providers want to see its properties."""
+    root, seen = schema, []
+    while "$ref" in schema:
+        ref, schema = schema["$ref"], _without(schema, "$ref")
+        if ref not in seen:
+            seen.append(ref)
+            schema = _target(root, ref) | schema
+    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
+        return schema
+    return schema | {"type": "object", "properties": _of(dict, schema.get("properties"))}
+
+
+def inline_refs(schema: Schema) -> Schema:
+    """Each reference becomes a copy of what it names; where one leads back into itself, any object."""
+    left = _MOST_INLINED
+
+    def inline(node: Schema, path: tuple[str, ...]) -> Schema:
+        nonlocal left
+        left -= 1
+        if "$ref" in node:
+            ref, node = node["$ref"], _without(node, "$ref")
+            target = {"type": "object"} if ref in path or left < 0 else _target(schema, ref)
+            return inline(target | node, (*path, ref))
+        return _within(_without(node, "$defs", "definitions"), lambda inner: inline(inner, path))
+
+    return inline(schema, ())
+
+
+_COMBINATORS = ("anyOf", "oneOf", "allOf", "not", "enum", "if", "then", "else")
+
+
+def no_root_combinators(schema: Schema) -> Schema:
+    """Alternatives at the root become one object: with the properties of all, requiring what all of them require."""
+    if _without(schema, *_COMBINATORS) is schema:
+        return schema
+    properties, required = _merged(schema, schema, set())
+    merged = _without(schema, *_COMBINATORS, "required") | {"properties": properties}
+    return merged | {"required": required} if required else merged
+
+
+def _merged(schema: Schema, root: Schema, seen: set[str]) -> tuple[dict[str, Any], list[str]]:
+    """The properties of a schema and all its branches, and the names of those that are always required."""
+    ref = schema.get("$ref")
+    if isinstance(ref, str) and ref not in seen:
+        seen.add(ref)
+        schema = _target(root, ref) | schema
+    properties = _of(dict, schema.get("properties"))
+    required = [name for name in _of(list, schema.get("required")) if isinstance(name, str)]
+    for inner, needed in _branches("allOf", schema, root, seen):
+        properties = inner | properties
+        required += needed
+    for key in ("anyOf", "oneOf"):
+        branches = _branches(key, schema, root, seen)
+        properties = _any_of(inner for inner, _ in branches) | properties
+        if branches:
+            required += [name for name in branches[0][1] if all(name in needed for _, needed in branches)]
+    return properties, list(dict.fromkeys(required))
+
+
+def _branches(key: str, schema: Schema, root: Schema, seen: set[str]) -> list[tuple[dict[str, Any], list[str]]]:
+    return [_merged(branch, root, seen) for branch in _of(list, schema.get(key)) if isinstance(branch, dict)]
+
+
+def _any_of(alternatives: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The properties of all alternatives. One that is not the same in all is any of what it is."""
+    variants: dict[str, list[Any]] = {}
+    for properties in alternatives:
+        for name, schema in properties.items():
+            if schema not in variants.setdefault(name, []):
+                variants[name].append(schema)
+    return {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in variants.items()}
+
+
+# Rules for one schema, wherever it lies
+
+
+def plain(schema: Schema) -> Schema:
+    """Without words about the schema itself."""
+    return _without(schema, "$schema", "$id", "$comment")
+
+
+def const_to_enum(schema: Schema) -> Schema:
+    return _without(schema, "const") | {"enum": [schema["const"]]} if "const" in schema else schema
+
+
+def nullable_types(schema: Schema) -> Schema:
+    """Several types become one; `null` among types or alternatives becomes OpenAPI's `nullable`."""
+    types = schema.get("type")
+    if isinstance(types, list):
+        others: list[Any] = [{"type": type} for type in types if type != "null"]
+        schema = _alternatives("anyOf", _without(schema, "type"), others, len(others) < len(types))
+    for key in ("anyOf", "oneOf"):
+        branches = schema.get(key)
+        if isinstance(branches, list) and {"type": "null"} in branches:
+            others = [branch for branch in branches if branch != {"type": "null"}]
+            schema = _alternatives(key, _without(schema, key), others, nullable=True)
+    return schema
+
+
+def _alternatives(key: str, schema: Schema, branches: list[Any], nullable: bool) -> Schema:
+    if len(branches) == 1 and isinstance(branches[0], dict):
+        schema = branches[0] | schema
+    elif branches and key not in schema:
+        schema = schema | {key: branches}
+    return schema | {"nullable": True} if nullable else schema
+
+
+def no_additional_properties(schema: Schema) -> Schema:
+    return _without(schema, "additionalProperties", "unevaluatedProperties")
+
+
+def no_property_names(schema: Schema) -> Schema:
+    return _without(schema, "propertyNames")
+
+
+def array_items(schema: Schema) -> Schema:
+    """Every array says what its items are, in one schema."""
+    items = schema.get("items")
+    if isinstance(items, list):
+        return schema | {"items": {"anyOf": items} if items else {}}
+    types = schema.get("type")
+    is_array = types == "array" or (isinstance(types, list) and "array" in types)
+    return schema | {"items": {}} if is_array and items is None else schema
+
+
+_has_lookaround = re.compile(r"\(\?<?[=!]").search
+
+
+def no_lookaround(schema: Schema) -> Schema:
+    """Engines that generate text by a pattern know no lookaround."""
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and _has_lookaround(pattern):
+        schema = _without(schema, "pattern")
+    named = schema.get("patternProperties")
+    if isinstance(named, dict) and any(map(_has_lookaround, named)):
+        schema = schema | {"patternProperties": {name: value for name, value in named.items() if not _has_lookaround(name)}}
+    return schema
+
+
+WHOLE: dict[str, Rule] = {rule.__name__: rule for rule in (inline_refs, no_root_combinators)}
+
+RULES: dict[str, Rule] = WHOLE | {
+    rule.__name__: rule
+    for rule in (
+        plain,
+        const_to_enum,
+        nullable_types,
+        no_additional_properties,
+        no_property_names,
+        array_items,
+        no_lookaround,
+    )
+}

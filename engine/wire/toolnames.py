@@ -1,0 +1,47 @@
+"""Names and ids within a provider's rules, each of which leads back to one of the client's."""
+
+import re
+from collections.abc import Container, Iterable
+from hashlib import sha256
+
+_is_plain = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
+_HASH = 8
+
+
+def fit(word: str, limit: int, taken: Container[str] = ()) -> str:
+    """`word` where it may be used; else its readable beginning and a hash of it, which no one else has taken."""
+    fitting = word if is_fit(word, limit) else _hashed(word, limit)
+    while fitting in taken:
+        word += "'"
+        fitting = _hashed(word, limit)
+    return fitting
+
+
+def is_fit(word: str, limit: int) -> bool:
+    return len(word) <= limit and _is_plain(word) is not None
+
+
+def _hashed(word: str, limit: int) -> str:
+    digest = sha256(word.encode(errors="surrogatepass")).hexdigest()
+    if limit <= _HASH + 1:  # Mistral's ids are nine letters and digits
+        return digest[:limit]
+    return f"{_ODD.sub('_', word)[: limit - _HASH - 1]}_{digest[:_HASH]}"
+
+
+class ToolNames:
+    """The client's tool names as the provider takes them. `back` leads from those that had to change to the client's."""
+
+    def __init__(self, declared: Iterable[str], limit: int) -> None:
+        self.back: dict[str, str] = {}
+        self._limit = limit
+        self._known = {name: name for name in declared if is_fit(name, limit)}
+        self._taken = set(self._known)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._known:
+            self._known[name] = fitting = fit(name, self._limit, self._taken)
+            self._taken.add(fitting)
+            if fitting != name:
+                self.back[fitting] = name
+        return self._known[name]

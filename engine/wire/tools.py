@@ -1,0 +1,152 @@
+"""The tools that a provider is offered, and the choice among them."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from engine.wire import schema
+from engine.wire.errors import ApiError
+from engine.wire.facts import Facts
+from engine.wire.toolnames import ToolNames
+
+Tool = dict[str, Any]
+
+
+def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict[str, Tool]:
+    """The tools that go upstream, by the client's names; of several with one name the first.
+
+    Raises ApiError when they are more than the provider takes (G08): which to leave out is for the client to say.
+    """
+    tools = request.get("tools") or []
+    if tools and not facts.tools:
+        lost["tools"] = "this model calls no tools"
+        return {}
+    found: dict[str, Tool] = {}
+    for tool in _without_deferred(tools, request["messages"]):
+        if _is_offered(tool, facts, lost):
+            found.setdefault(tool["name"], tool)
+    if facts.max_tools is not None and len(found) > facts.max_tools:
+        words = f"tools: this provider takes at most {facts.max_tools} tools, and {len(found)} were sent"
+        raise ApiError(400, "invalid_request_error", words)
+    return found
+
+
+def canonical(tool: Tool, names: ToolNames, facts: Facts) -> Tool:
+    """A tool as a mapping reads it. Raises ApiError when its schema is too deep to read."""
+    family = _family(tool)
+    if family == "web_search":
+        return {key: value for key, value in tool.items() if key not in ("cache_control", "defer_loading")}
+    if family in _CLIENT_TOOLS:
+        tool = {"name": tool["name"], **_CLIENT_TOOLS[family]}
+    try:
+        cleaned = schema.clean(tool.get("input_schema"), facts.schema)
+    except RecursionError:
+        raise ApiError(400, "invalid_request_error", f"tools: the input_schema of {tool['name']} is nested too deeply") from None
+    described = {"description": tool["description"]} if tool.get("description") else {}
+    strict = {"strict": True} if tool.get("strict") else {}
+    return {"name": names[tool["name"]], **described, "input_schema": cleaned, **strict}
+
+
+def choice(request: dict[str, Any], tools: Collection[str], names: ToolNames, facts: Facts, lost: dict[str, str]) -> Any:
+    """The tool choice that the provider can be given; None where there is nothing to choose from (G11)."""
+    asked = request.get("tool_choice")
+    if not tools or not asked or asked["type"] not in ("any", "tool"):
+        return asked if tools else None
+    if _is_thinking(request) and not facts.forced_tools_with_thinking:  # T06
+        lost["tool_choice"] = "the provider forces no tool on a model that thinks"
+    elif asked["type"] == "any":
+        return asked
+    elif asked["name"] in tools:
+        return asked | {"name": names[asked["name"]]}
+    else:
+        lost["tool_choice"] = f"the provider is not offered {asked['name']}"
+    return {key: value for key, value in asked.items() if key != "name"} | {"type": "auto"}
+
+
+def _is_thinking(request: dict[str, Any]) -> bool:
+    thinking = request.get("thinking") or {"type": "disabled"}
+    return bool(thinking["type"] != "disabled")
+
+
+def _is_offered(tool: Tool, facts: Facts, lost: dict[str, str]) -> bool:
+    family = _family(tool)
+    if not tool.get("name"):  # G12
+        lost[family or "a tool without a name"] = "the provider takes no tool without a name"
+        return False
+    if family is None or family in _CLIENT_TOOLS or (family == "web_search" and facts.web_search):
+        return True
+    lost[family] = "the provider has no such tool of its own"  # R29
+    return False
+
+
+def _family(tool: Tool) -> str | None:
+    """The kind of a tool that Anthropic defines, without its date; None of a client's own tool."""
+    kind = tool.get("type")
+    return None if kind in (None, "custom") else re.sub(r"_\d{8}$", "", kind)
+
+
+# Tool search (R31): the client defers tools, until a search brings up their names.
+
+
+def _without_deferred(tools: list[Tool], messages: list[dict[str, Any]]) -> list[Tool]:
+    """Without the tools that have not come up yet. Where the search would be Anthropic's own, none could: all are offered."""
+    if not any(tool.get("defer_loading") for tool in tools):
+        return tools
+    if any((_family(tool) or "").startswith("tool_search_tool") for tool in tools):
+        return tools
+    known = {name for message in messages for name in _named(message.get("content"))}
+    return [tool for tool in tools if not tool.get("defer_loading") or tool.get("name") in known]
+
+
+def _named(content: Any) -> Iterator[str]:
+    """The tools that a message's blocks name."""
+    for block in content if isinstance(content, list) else ():
+        match block:
+            case {"type": "tool_use", "name": name} | {"type": "tool_reference", "tool_name": name}:
+                yield name
+            case {"type": "tool_addition", "tool": {"name": str(name)}}:
+                yield name
+            case {"type": "tool_result", "content": list(shown)}:
+                yield from _named(shown)
+
+
+# Tools that Anthropic defines and the client runs. https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview
+
+
+def _takes(required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required.split()}
+
+
+_TEXT = {"type": "string"}
+_LINE = {"type": "integer", "minimum": 0}
+_EDITING = {
+    "path": _TEXT,
+    "file_text": _TEXT | {"description": "The whole text, for create."},
+    "old_str": _TEXT | {"description": "The text to replace, which stands there once."},
+    "new_str": _TEXT | {"description": "The text to put in its place."},
+    "insert_line": _LINE | {"description": "The line to insert behind, 0 for the beginning."},
+    "insert_text": _TEXT | {"description": "The text to insert."},
+    "view_range": {"type": "array", "items": {"type": "integer"}, "description": "First and last line to view, -1 for the end."},
+}
+_CLIENT_TOOLS: dict[str | None, Tool] = {
+    "bash": {
+        "description": "Run a command in a bash shell that lives on between calls.",
+        "input_schema": _takes("", command=_TEXT, restart={"type": "boolean", "description": "Start a new shell."}),
+    },
+    "text_editor": {
+        "description": "View, create and edit text files.",
+        "input_schema": _takes(
+            "command path", command={"type": "string", "enum": ["view", "create", "str_replace", "insert"]}, **_EDITING
+        ),
+    },
+    "memory": {
+        "description": "View, create, edit, delete and rename files under /memories, which are kept between conversations.",
+        "input_schema": _takes(
+            "command",
+            command={"type": "string", "enum": ["view", "create", "str_replace", "insert", "delete", "rename"]},
+            **_EDITING,
+            old_path=_TEXT,
+            new_path=_TEXT,
+        ),
+    },
+}

@@ -1,0 +1,94 @@
+"""Whose turn it is: repairs of the order of a conversation's messages, each for one reason."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.wire.blocks import Block, text
+
+Message = dict[str, Any]
+
+_NOTHING_SAID = "(empty)"
+_REMINDER = "<system-reminder>"
+
+
+def speak(role: str, content: list[Block]) -> list[Message]:
+    """The message as the conversation has it: one that says nothing is left out, except for a user's turn."""
+    if not content and role == "user":
+        content = [text(_NOTHING_SAID)]
+    return [{"role": role, "content": content}] if content else []
+
+
+def fold_system(messages: Iterable[Message]) -> list[Message]:
+    """System messages become words of the user (R08): at the end of the message before, as far as it is the user's.
+
+    They stay where they are in the conversation: in the system prompt they would change its head, and no cache would hold.
+    """
+    folded: list[Message] = []
+    for message in messages:
+        if message["role"] != "system":
+            folded.append(message)
+            continue
+        reminder = _reminder(message["content"])
+        if folded and folded[-1]["role"] == "user":
+            folded[-1] = {"role": "user", "content": [*folded[-1]["content"], reminder]}
+        else:
+            folded.append({"role": "user", "content": [reminder]})
+    return folded
+
+
+def _reminder(content: list[Block]) -> Block:
+    words = "\n\n".join(block["text"] for block in content)
+    return text(words if words.lstrip().startswith(_REMINDER) else f"{_REMINDER}\n{words}\n</system-reminder>")
+
+
+def merge_roles(messages: Iterable[Message]) -> list[Message]:
+    """Neighbours of one role become one message (R10)."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1]["role"] == message["role"]:
+            merged[-1] = {"role": message["role"], "content": [*merged[-1]["content"], *message["content"]]}
+        else:
+            merged.append(message)
+    return merged
+
+
+def user_first(messages: list[Message]) -> list[Message]:
+    """A conversation begins with the user, system messages aside."""
+    start = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    if messages[start:] and messages[start]["role"] == "user":
+        return messages
+    return [*messages[:start], *speak("user", []), *messages[start:]]
+
+
+def bridge_results(messages: Iterable[Message]) -> list[Message]:
+    """A short word of the assistant between tool results and what the user says next (R09)."""
+    bridged: list[Message] = []
+    answered = False
+    for message in messages:
+        if message["role"] == "user":
+            results = [block for block in message["content"] if block["type"] == "tool_result"]
+            said = message["content"][len(results) :]
+            bridged += [{"role": "user", "content": results}] if results else []
+            bridged += [{"role": "assistant", "content": [text("OK.")]}] if said and (results or answered) else []
+            bridged += [{"role": "user", "content": said}] if said else []
+            answered = not said
+        else:
+            answered = answered and message["role"] == "system"
+            bridged.append(message)
+    return bridged
+
+
+def with_thinking(messages: Iterable[Message]) -> list[Message]:
+    """Every message that calls a tool has thoughts, as some providers demand: blank ones where there are none (T01, T02)."""
+    blank = {"type": "thinking", "thinking": " "}
+    return [message | {"content": [blank, *message["content"]]} if _calls_blindly(message) else message for message in messages]
+
+
+def _calls_blindly(message: Message) -> bool:
+    types = [block["type"] for block in message["content"]]
+    return "tool_use" in types and "thinking" not in types
+
+
+def is_blank(message: Message) -> bool:
+    """Whether an assistant message says nothing in words."""
+    return not any(block["type"] == "text" and block["text"].strip() for block in message["content"])

@@ -1,0 +1,126 @@
+"""Whether a request can be served at all.
+
+The API grows faster than any list of it (client.md 2.2), so what is not known here is no problem; what is read on the way
+to a provider has to be what it should be. Refusals are in Anthropic's words: the path, then what is wrong there.
+"""
+
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from engine.wire.errors import ApiError
+from engine.wire.shapes import (
+    Problems,
+    Shape,
+    anything,
+    boolean,
+    dictionary,
+    fields,
+    list_of,
+    number,
+    one_of,
+    string,
+    tagged,
+    text_or,
+)
+
+_TOLD = 3  # problems in one refusal
+
+
+def check(request: Any, *, counting: bool = False) -> None:
+    """Raises ApiError (400, invalid_request_error) with the first problems. A request to count tokens needs no max_tokens."""
+    problems = [*_nesting(request)] or (_COUNT if counting else _REQUEST)(request)
+    if problems:
+        told = "; ".join(f"{path}: {words}" if path else words for path, words in islice(problems, _TOLD))
+        raise ApiError(400, "invalid_request_error", told)
+
+
+def _nesting(request: Any) -> Problems:
+    """What is nested deeper than JSON can be written (254 levels) would fail on its way out."""
+    try:
+        orjson.dumps(request)
+    except orjson.JSONEncodeError:
+        return [("", "the request is nested too deeply")]
+    return []
+
+
+def _block(value: Any) -> Problems:
+    """A content block, which may hold others."""
+    return _BLOCK(value)
+
+
+_CONTENT = text_or(list_of(_block))
+_IMAGE_TYPES = one_of("image/jpeg", "image/png", "image/gif", "image/webp")
+
+_STORED: dict[str, Shape] = {"url": fields({"url": string}), "file": fields({"file_id": string})}
+_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": string})})
+_DOCUMENT = tagged(
+    {
+        **_STORED,
+        "base64": fields({"media_type": one_of("application/pdf"), "data": string}),
+        "text": fields({"data": string}),
+        "content": fields({"content": _CONTENT}),
+    }
+)
+
+_BLOCK = tagged(
+    {
+        "text": fields({"text": string}),
+        "image": fields({"source": _IMAGE}),
+        "document": fields({"source": _DOCUMENT}, {"title": string, "context": string}),
+        "search_result": fields({"title": string, "source": string, "content": list_of(_block)}),
+        "tool_reference": fields({"tool_name": string}),
+        "tool_use": fields({"id": string, "name": string, "input": dictionary}),
+        "tool_result": fields({"tool_use_id": string}, {"content": _CONTENT, "is_error": boolean}),
+        "thinking": fields({"thinking": string}),
+        "server_tool_use": fields({"name": string, "input": dictionary}),
+        "mcp_tool_use": fields({"name": string, "input": dictionary}),
+        "web_search_tool_result": fields({"content": lambda value: [] if type(value) is dict else list_of(dictionary)(value)}),
+        "compaction": fields({}, {"content": string}),
+    },
+    others=True,
+)
+
+_ROLE = one_of("user", "assistant", "system", "ctx", "msg", told=("user", "assistant"))
+_SPOKEN = fields({"role": _ROLE, "content": _CONTENT})
+_SYSTEM = fields({"role": _ROLE}, {"content": _CONTENT})  # a message that only changes tools or effort has none
+
+
+def _message(value: Any) -> Problems:
+    return (_SYSTEM if type(value) is dict and value.get("role") == "system" else _SPOKEN)(value)
+
+
+def _messages(value: Any) -> Problems:
+    return [("", "at least one message is required")] if value == [] else list_of(_message)(value)
+
+
+_OWN_TOOL = fields({"input_schema": dictionary}, {"name": string, "description": string, "strict": boolean})
+_DEFINED_TOOL = fields({"type": string}, {"name": string})
+
+
+def _tool(value: Any) -> Problems:
+    is_defined = type(value) is dict and value.get("type") not in (None, "custom")
+    return (_DEFINED_TOOL if is_defined else _OWN_TOOL)(value)
+
+
+_NEEDED: dict[str, Shape] = {"model": string, "messages": _messages}
+_OPTIONAL: dict[str, Shape] = {
+    "system": _CONTENT,
+    "tools": list_of(_tool),
+    "tool_choice": tagged({"auto": anything, "any": anything, "tool": fields({"name": string}), "none": anything}),
+    "thinking": fields({"type": string}, {"budget_tokens": number(0, whole=True), "display": string}),
+    "output_config": fields({}, {"effort": string, "format": fields({"type": string}, {"schema": dictionary})}),
+    "stop_sequences": list_of(string),
+    "temperature": number(0, 1),
+    "top_p": number(0, 1),
+    "top_k": number(0, whole=True),
+    "stream": boolean,
+    "metadata": dictionary,
+    # A thread that goes on has its earlier messages at Anthropic, and nobody else could know them.
+    "thread": fields({"type": one_of("create")}),
+}
+_MAX_TOKENS = {"max_tokens": number(0, whole=True)}  # 0 warms a cache, and asks for no answer
+
+_REQUEST = fields(_NEEDED | _MAX_TOKENS, _OPTIONAL)
+_COUNT = fields(_NEEDED, _OPTIONAL | _MAX_TOKENS)

@@ -1,0 +1,187 @@
+"""engine/wire/schema.py: tool schemas as a provider takes them."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.wire.schema import RULES, clean
+
+TEXT = {"type": "string"}
+NUMBER = {"type": "number"}
+
+
+def root(*, required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return schema | {"required": required} if required else schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        {"properties": {}},
+        {"type": ["object", "null"]},
+        {"type": "string"},
+        {"properties": []},
+        None,
+        True,
+    ],
+)
+def test_G01_a_tools_input_is_an_object_with_properties(schema: Any) -> None:
+    assert clean(schema) == root()
+
+
+def test_G01_a_root_that_is_a_reference_is_what_it_names() -> None:
+    named = {"A": {"$ref": "#/$defs/B"}, "B": root(a=TEXT)}
+    assert clean({"$ref": "#/$defs/A", "$defs": named}) == root(a=TEXT) | {"$defs": named}
+    assert clean({"$ref": "#"}) == root()
+    assert clean({"$ref": "https://a.example/schema"}) == root()
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("plain", {"$schema": "x", "$id": "y", **root(a={"$comment": "z", **TEXT})}, root(a=TEXT)),
+    ("const_to_enum", root(a={"const": 1}, b={"items": {"const": None}}), root(a={"enum": [1]}, b={"items": {"enum": [None]}})),
+    ("nullable_types", root(a={"type": ["string", "null"]}), root(a={"type": "string", "nullable": True})),
+    ("nullable_types", root(a={"type": ["string", "number"]}), root(a={"anyOf": [TEXT, NUMBER]})),
+    ("nullable_types", root(a={"type": ["null"]}), root(a={"nullable": True})),
+    ("nullable_types", root(a={"anyOf": [TEXT, {"type": "null"}]}), root(a={"type": "string", "nullable": True})),
+    (
+        "nullable_types",
+        root(a={"oneOf": [TEXT, NUMBER, {"type": "null"}], "title": "A"}),
+        root(a={"oneOf": [TEXT, NUMBER], "title": "A", "nullable": True}),
+    ),
+    (
+        "no_additional_properties",
+        {**root(a={"type": "object", "additionalProperties": TEXT}), "additionalProperties": False},
+        root(a={"type": "object"}),
+    ),
+    ("no_property_names", root(a={"type": "object", "propertyNames": TEXT}), root(a={"type": "object"})),
+    (
+        "array_items",
+        root(a={"type": "array"}, b={"type": ["array", "null"]}),
+        root(a={"type": "array", "items": {}}, b={"type": ["array", "null"], "items": {}}),
+    ),
+    (
+        "array_items",
+        root(a={"type": "array", "items": [TEXT, NUMBER]}),
+        root(a={"type": "array", "items": {"anyOf": [TEXT, NUMBER]}}),
+    ),
+    (
+        "no_lookaround",
+        root(a={**TEXT, "pattern": "^(?!x)"}, b={**TEXT, "pattern": "^(?:x)"}),
+        root(a=TEXT, b={**TEXT, "pattern": "^(?:x)"}),
+    ),
+    ("no_lookaround", root(a={"patternProperties": {"(?<=x)": TEXT, "x": TEXT}}), root(a={"patternProperties": {"x": TEXT}})),
+    ("inline_refs", {**root(a={"$ref": "#/$defs/A", "title": "mine"}), "$defs": {"A": TEXT}}, root(a=TEXT | {"title": "mine"})),
+    ("inline_refs", root(a={"$ref": "#/definitions/gone"}), root(a={})),
+    (
+        "inline_refs",
+        {**root(a={"$ref": "#/$defs/a~1b"}), "$defs": {"a/b": {"items": {"$ref": "#/$defs/c"}}, "c": TEXT}},
+        root(a={"items": TEXT}),
+    ),
+    (
+        "inline_refs",
+        {**root(a={"$ref": "#/$defs/Tree"}), "$defs": {"Tree": root(left={"$ref": "#/$defs/Tree"}, name=TEXT)}},
+        root(a=root(left={"type": "object"}, name=TEXT)),
+    ),
+    (
+        "no_root_combinators",
+        {"anyOf": [root(a=TEXT, b=TEXT, required=["a", "b"]), root(a=NUMBER, c=TEXT, required=["a"])]},
+        root(a={"anyOf": [TEXT, NUMBER]}, b=TEXT, c=TEXT, required=["a"]),
+    ),
+    (
+        "no_root_combinators",
+        {
+            **root(a=TEXT, required=["a"]),
+            "allOf": [root(b=TEXT, required=["b"]), {"$ref": "#/$defs/C"}],
+            "$defs": {"C": {"oneOf": [root(c=TEXT)]}},
+        },
+        root(a=TEXT, b=TEXT, c=TEXT, required=["a", "b"]) | {"$defs": {"C": {"oneOf": [root(c=TEXT)]}}},
+    ),
+    ("no_root_combinators", root(a={"anyOf": [TEXT, NUMBER]}), root(a={"anyOf": [TEXT, NUMBER]})),
+]
+
+
+@pytest.mark.parametrize(("rule", "schema", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_G02_G03_a_rule_does_what_its_name_says(rule: str, schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    before = copy.deepcopy(schema)
+    assert clean(schema, [rule]) == expected
+    assert schema == before
+
+
+KEYWORDS = [
+    "$schema",
+    "$id",
+    "$comment",
+    "$ref",
+    "$defs",
+    "const",
+    "format",
+    "title",
+    "type",
+    "pattern",
+    "items",
+    "anyOf",
+    "not",
+    "enum",
+]
+KEYWORDS += ["propertyNames", "additionalProperties", "patternProperties", "nullable", "required", "properties"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_G03_a_property_may_have_the_name_of_a_keyword(rule: str) -> None:
+    named = root(**dict.fromkeys(KEYWORDS, TEXT))
+    assert clean(root(deep=named, **named["properties"]), [rule]) == root(deep=named, **named["properties"])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_G03_a_value_is_not_a_schema(rule: str) -> None:
+    value = {"$schema": "x", "const": 1, "type": "array", "pattern": "(?=x)"}
+    schema = root(a={"default": value, "examples": [value]})
+    assert clean(schema, [rule]) == schema
+
+
+def test_what_no_rule_touches_is_shared() -> None:
+    kept = root(x=TEXT)
+    schema = root(kept=kept, changed={"$comment": "x"}) | {"additionalProperties": False}
+    cleaned = clean(schema, ["plain", "no_lookaround"])
+    assert cleaned["properties"] == {"kept": kept, "changed": {}}
+    assert cleaned["properties"]["kept"] is kept
+
+
+def test_references_that_multiply_are_cut_off() -> None:
+    doubling = {str(n): root(a={"$ref": f"#/$defs/{n + 1}"}, b={"$ref": f"#/$defs/{n + 1}"}) for n in range(40)}
+    cleaned = clean({"$ref": "#/$defs/0", "$defs": doubling}, ["inline_refs", "plain"])
+    assert "$ref" not in str(cleaned)
+
+
+schemas = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.none(),
+        st.integers(),
+        st.just("#"),
+        st.just("#/$defs/a"),
+        st.sampled_from(["string", "array", "null", "(?=x)"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "b", "oneOf", "allOf", "required", "properties", *KEYWORDS]), inner, max_size=4),
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(schemas, st.lists(st.sampled_from(sorted(RULES)), unique=True))
+def test_G01_G03_any_schema_becomes_an_object_and_cleaning_it_again_changes_nothing(schema: Any, rules: list[str]) -> None:
+    before = copy.deepcopy(schema)
+    cleaned = clean(schema, rules)
+    assert schema == before
+    assert cleaned["type"] == "object"
+    assert isinstance(cleaned["properties"], dict)
+    assert clean(cleaned, rules[-1:]) == cleaned
