@@ -66,14 +66,16 @@ def _facts(facts: type, group: str) -> dict[str, Any]:
     hints = get_type_hints(facts)
     stated = group_of(facts, group)
     return {
-        word.name: {"description": word.metadata["about"], **_of_kind(hints[word.name])} for word in fields(facts) if word.name in stated
+        word.name: {"description": word.metadata["about"], **_of_kind(hints[word.name], word.metadata["known"])}
+        for word in fields(facts)
+        if word.name in stated
     }
 
 
-def _of_kind(kind: Any) -> dict[str, Any]:
+def _of_kind(kind: Any, known: tuple[str, ...]) -> dict[str, Any]:
     if get_origin(kind) is Literal:
         return {"enum": list(get_args(kind))}
     if get_origin(kind) is tuple:
-        return {"type": "array", "items": {"type": "string"}}
+        return {"type": "array", "items": {"enum": list(known)} if known else {"type": "string"}}
     names = {bool: "boolean", int: "integer", str: "string", type(None): "null"}
     return {"type": [names[option] for option in get_args(kind)] if get_args(kind) else names[kind]}

@@ -7,7 +7,7 @@ how facts are written and that room what they mean.
 from dataclasses import Field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .document import Entry, Fields, plain
+from .document import Entry, Fields, Items, plain
 from .errors import Problems, suggest
 
 GROUPS = ("capabilities", "limits", "quirks")
@@ -27,7 +27,7 @@ def read_facts(document: Fields, facts: type, problems: Problems) -> Any:
         words = group_of(facts, group)
         for name, entry in stated.entries.items():
             if name in words:
-                given[name] = _value(name, entry, hints[name], problems)
+                given[name] = _value(words[name], entry, hints[name], problems)
             else:
                 problems.add(entry.key, f"unknown word {name!r} in {group}{_hint(name, words, facts)}")
     return facts(**given)
@@ -45,11 +45,17 @@ def _hint(name: str, words: dict[str, "Field[Any]"], facts: type) -> str:
     return suggest(name, words)
 
 
-def _value(name: str, entry: Entry, kind: Any, problems: Problems) -> Any:
+def _value(word: "Field[Any]", entry: Entry, kind: Any, problems: Problems) -> Any:
     value = plain(entry.value)
     if not fits(value, kind):
-        problems.add(entry.value.place, f"{name!r} is {in_words(kind)}")
-    return tuple(value) if isinstance(value, list) else value
+        problems.add(entry.value.place, f"{word.name!r} is {in_words(kind)}")
+    if not isinstance(entry.value, Items):
+        return value
+    for item in entry.value.items:
+        said, known = plain(item), word.metadata["known"]
+        if isinstance(said, str) and known and said not in known:
+            problems.add(item.place, f"{word.name!r} knows no {said!r}{suggest(said, known)}")
+    return tuple(value)
 
 
 def fits(value: Any, kind: Any) -> bool:

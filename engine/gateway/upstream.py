@@ -1,0 +1,129 @@
+"""Connections to providers: httpx's transport interface, aiohttp underneath.
+
+httpx's own connection pool searches all its connections at every request and collapses under load (a tenth of the
+requests a second at 64 connections); its transport interface is the seam, so that tests can bring a MockTransport.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx
+
+from engine.gateway.config import Timeouts
+from engine.wire.errors import ApiError
+
+
+def transport_for(base_url: str, timeouts: Timeouts) -> httpx.AsyncBaseTransport:
+    """A transport for one provider's address. Opens no connection yet."""
+    return _LazyTransport(base_url, timeouts)
+
+
+class _LazyTransport(httpx.AsyncBaseTransport):
+    """aiohttp's session, made at the first request: it wants a running loop, and its import costs more than the rest."""
+
+    def __init__(self, base_url: str, timeouts: Timeouts):
+        self.base_url = base_url
+        self.timeouts = timeouts
+        self._inner: httpx.AsyncBaseTransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._inner is None:
+            self._inner = self._open()
+        return await self._inner.handle_async_request(request)
+
+    def _open(self) -> httpx.AsyncBaseTransport:
+        import aiohttp
+        from httpx_aiohttp import AiohttpTransport
+
+        # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
+        trust = ssl.create_default_context()
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=trust)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            # A proxy of the environment is for the world outside, never for a server on this machine.
+            trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+        return AiohttpTransport(verify=trust, client=session)
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@asynccontextmanager
+async def post(
+    provider: str,
+    transport: httpx.AsyncBaseTransport,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    timeouts: Timeouts,
+) -> AsyncIterator[httpx.Response]:
+    """Send a body and hand over the answer, unread. Leaving the block early closes the connection, which is what
+    stops the provider. Raises ApiError where the provider cannot be reached."""
+    request = httpx.Request(
+        "POST",
+        url,
+        headers={
+            "content-type": "application/json",
+            # Compressed streams come in bursts.
+            "accept-encoding": "identity",
+            "user-agent": "ccproxy",
+            **headers,
+        },
+        content=body,
+        extensions={"timeout": {"connect": timeouts.connect, "read": timeouts.silence}},
+    )
+    try:
+        response = await transport.handle_async_request(request)
+    except httpx.TransportError as error:
+        raise unreachable(provider, url, error) from error
+    response.request = request
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+async def read(provider: str, response: httpx.Response) -> bytes:
+    """The whole of an answer. Raises ApiError where it breaks off."""
+    try:
+        return await response.aread()
+    except httpx.TransportError as error:
+        raise unreachable(provider, str(response.request.url), error) from error
+
+
+async def pieces(provider: str, response: httpx.Response) -> AsyncIterator[bytes]:
+    """An answer as it comes. Raises ApiError where it breaks off."""
+    try:
+        async for data in response.aiter_bytes():
+            yield data
+    except httpx.TransportError as error:
+        raise unreachable(provider, str(response.request.url), error) from error
+
+
+def unreachable(provider: str, url: str, error: httpx.TransportError) -> ApiError:
+    """The client's error for a provider that does not answer: the host is named, its path and query are not."""
+    host = urlsplit(url).netloc
+    # httpx-aiohttp tells a refused connection as a timeout; the exception beneath knows better.
+    cause = error.__cause__ or error
+    if isinstance(error, httpx.ReadTimeout):
+        return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
+    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+        return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
+    if isinstance(cause, OSError):
+        return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {cause.strerror or cause}")
+    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {cause}")
