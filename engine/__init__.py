@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .mapping.errors import MappingError
+from .mapping.errors import MappingError, suggest
 from .mapping.loader import Mapping, load
 from .wire.facts import Facts
 
@@ -26,4 +26,5 @@ def load_mapping(name: str | Path, folders: Sequence[Path] = ()) -> Mapping:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return load(path, places, Facts)
-    raise FileNotFoundError(f"there is no mapping named {name!r} in {', '.join(map(str, places))}")
+    known = {path.stem for folder in places for path in folder.glob("*.yaml")}
+    raise FileNotFoundError(f"there is no mapping named {name!r}{suggest(name, known)}")

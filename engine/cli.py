@@ -1,6 +1,7 @@
 """The `ccproxy` command."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -41,10 +42,14 @@ def main() -> None:
 def start(file: str | None, host: str | None, port: int | None, workers: int, local: bool, log_level: str | None) -> None:
     """Serve, in the foreground."""
     path = config.find(file)
-    given = {"host": host, "port": port, "log_level": log_level}
-    settings = replace(_told(lambda: config.load(path)), **{key: value for key, value in given.items() if value is not None})
+    flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
+    settings = replace(_told(lambda: config.load(path)), **{key: value for key, value in flags.items() if value is not None})
     _set_up_logs(settings.log_level)
     asyncio.run(_serve(settings, path, workers, local))
+    # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 async def _serve(settings: Config, path: Path | None, workers: int, local: bool) -> None:
@@ -125,8 +130,6 @@ def _greet(settings: Config) -> None:
 
 
 def _set_up_logs(level: str) -> None:
-    import logging
-
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
 

@@ -102,30 +102,31 @@ class _Reader:
         self.problems = problems
 
     def config(self, document: Value) -> Config:
-        found = self.object(
+        told = self.object(
             document,
             {
                 "host": self.text,
                 "port": self.whole_number,
                 "api_key": self.text,
                 "providers": self.providers,
-                "routes": lambda value: self.object(value, {"default": self.text}),
+                "routes": self.of(default=self.text),
                 "mappings": self.text,
-                "limits": lambda value: self.object(value, {"request_bytes": self.whole_number}),
-                "timeouts": lambda value: self.object(value, {"connect": self.duration, "silence": self.duration}),
-                "logs": lambda value: self.object(value, {"level": self.text}),
+                "limits": self.of(request_bytes=self.whole_number),
+                "timeouts": self.of(connect=self.duration, silence=self.duration),
+                "logs": self.of(level=self.log_level),
             },
         )
-        mappings = found.pop("mappings", None)
-        routes, limits, logs = (found.pop(key, None) or {} for key in ("routes", "limits", "logs"))
-        return Config(
-            **{key: value for key, value in found.items() if key not in ("timeouts",) and value is not None},
-            **{"mappings": Path(mappings)} if mappings else {},
-            **{"default_route": routes["default"]} if routes.get("default") else {},
-            **limits,
-            **{"log_level": logs["level"]} if logs.get("level") else {},
-            timeouts=Timeouts(**(found.get("timeouts") or {})),
-        )
+        values: dict[str, Any] = {key: told.get(key) for key in ("host", "port", "api_key", "providers")}
+        values |= told.get("limits", {})
+        values["default_route"] = told.get("routes", {}).get("default")
+        values["log_level"] = told.get("logs", {}).get("level")
+        values["mappings"] = Path(told["mappings"]) if told.get("mappings") else None
+        values["timeouts"] = Timeouts(**told.get("timeouts", {}))
+        return Config(**{key: value for key, value in values.items() if value is not None})
+
+    def of(self, **keys: Callable[[Value], Any]) -> Callable[[Value], dict[str, Any]]:
+        """The reader of an object with these keys."""
+        return lambda value: self.object(value, keys)
 
     def object(self, value: Value, keys: Mapping[str, Callable[[Value], Any]]) -> dict[str, Any]:
         if not isinstance(value, Fields):
@@ -155,6 +156,12 @@ class _Reader:
                 self.problems.add(value.place, "a text is meant here")
             return None
         return VARIABLE.sub(lambda match: self.variable(match[1], value), str(said))
+
+    def log_level(self, value: Value) -> str | None:
+        level = self.text(value)
+        if level is not None and level not in LOG_LEVELS:
+            self.problems.add(value.place, f"unknown level {level!r}; it is one of {', '.join(LOG_LEVELS)}")
+        return level
 
     def variable(self, name: str, value: Scalar) -> str:
         if name not in self.environment:

@@ -1,6 +1,7 @@
 """One request's translation there and back, without the network."""
 
 from collections.abc import Mapping as Headers
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,7 +35,9 @@ class Exchange:
         self.mapping = mapping
         self.model = model
         self.request_id = request_id
-        self.prepared = history.prepare(request, mapping.facts, provider=provider, model=model)
+        self.known = (mapping.models.get("known") or {}).get(model) or {}
+        facts = replace(mapping.facts, max_output=self.known["output"]) if "output" in self.known else mapping.facts
+        self.prepared = history.prepare(request, facts, provider=provider, model=model)
         self.lost = mapping.lost(self.prepared.request) | self.prepared.lost
         self.body: dict[str, Any] = self._run(mapping.request, self.prepared.request, model)
         self._decoder = framing.DECODERS[mapping.framing]()
@@ -143,4 +146,4 @@ class Exchange:
         told = self._run(self.mapping.error, status, reply)
         if "message" not in told and isinstance(reply, str):
             told = told | {"message": reply}
-        return errors.from_provider(self.provider, status, told, headers)
+        return errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))

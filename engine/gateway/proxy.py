@@ -215,15 +215,15 @@ class _Call:
                 sent = perf_counter()
             events = exchange.finish()
         except (ApiError, framing.FramingError, TranslationError) as error:
-            failure = error if isinstance(error, ApiError) else ApiError(500, "api_error", f"{exchange.provider}: {error}")
+            broken = error if isinstance(error, ApiError) else ApiError(500, "api_error", f"{exchange.provider}: {error}")
             if not out.open:
-                raise failure from error
+                raise broken from error
             log.warning("%s %s", self.id, error)
-            events = exchange.fail(failure)
-        if failure := exchange.failure:
+            events = exchange.fail(broken)
+        if exchange.failure:
             if not out.open:
-                raise failure
-            events = events or exchange.fail(failure)
+                raise exchange.failure
+            events = events or exchange.fail(exchange.failure)
         await out.write(framing.encode(events), last=True)
 
 

@@ -332,7 +332,8 @@ class _Writer:
             name = self.fresh("case")
             start, subject = [_assign(name, subject)], _load(name)
         if node.default is None:
-            chain = [self._stamp(ast.Expr(ast.Call(_load("_nothing_said"), [subject], [])), node.subject.place)]
+            unsaid: ast.stmt = ast.Expr(ast.Call(_load("_nothing_said"), [subject], []))
+            chain = [self._stamp(unsaid, node.subject.place)]
         else:
             chain = branch(node.default)
         for key, case in reversed(node.cases.items()):

@@ -153,7 +153,7 @@ class _Reader:
             while not isinstance(event := next(self.events), yaml.CollectionEndEvent):
                 self.skip(event)
 
-    def scalar(self, event: yaml.ScalarEvent) -> Scalar:
+    def scalar(self, event: Any) -> Scalar:
         place = self.place(event)
         lines = event.end_mark.line - event.start_mark.line + (event.style not in ("|", ">"))
         value: Any = event.value
@@ -168,7 +168,7 @@ class _Reader:
                 value = float(value) if set(value) & set(".eE") else int(value)
         return Scalar(value, place, event.style or "", max(1, lines))
 
-    def is_cut(self, event: yaml.ScalarEvent, place: Place) -> bool:
+    def is_cut(self, event: Any, place: Place) -> bool:
         """YAML ends a plain text at ` #`, and at a comma or bracket inside { } and [ ], without a word."""
         text = event.value
         if not text.startswith("=") or _balanced(text):

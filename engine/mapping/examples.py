@@ -19,7 +19,7 @@ def run_examples(mapping: Mapping) -> list[str]:
             made = _run(mapping, example)
         except Exception as error:  # noqa: BLE001 - an example may fail in any way, and is then told with its line
             problem = mapping.explain(error)
-            complaints.append(f"{title} fails: {problem.picture() if problem else error!r}")
+            complaints.append(f"{title} fails: {problem.picture() if problem else repr(error)}")
             continue
         if made != example.get("expect"):
             complaints.append(f"{title} gives\n  {_json(made)}\nwhere it says\n  {_json(example.get('expect'))}")

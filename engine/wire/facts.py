@@ -51,6 +51,13 @@ class Facts:
     tool_result_images: Literal["native", "followup"] = _word(
         "quirks", "followup", "Images in a tool result: left there, or moved behind all results of the turn.", "R04 R05"
     )
+    unseen_images: Literal["placeholder", "refuse"] = _word(
+        "quirks",
+        "placeholder",
+        "Without `images`: a sentence stands for each; or one in the newest message is refused, which a person at a prompt "
+        "understands and an agent, which sends it again in each turn, does not.",
+        "R27",
+    )
     reasoning_history: Literal["keep", "placeholder", "drop"] = _word(
         "quirks",
         "keep",

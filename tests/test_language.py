@@ -1,0 +1,96 @@
+"""The mapping language: small mappings whose own examples show it, and what mappings say of themselves."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from engine import BUILT_IN, Mapping, load_mapping
+from engine.mapping.compiler import FILE
+from engine.mapping.examples import run_examples
+
+FOLDER = Path(__file__).parent / "language"
+PARENTS = Path(__file__).parent / "errors" / "parents"
+
+
+def load(name: str) -> Mapping:
+    return load_mapping(name, [FOLDER, PARENTS])
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
+def test_examples(name: str) -> None:
+    mapping = load(name)
+    print("\n\n".join(mapping.python(section) for section in mapping.sections))
+    assert mapping.examples
+    assert run_examples(mapping) == []
+
+
+def test_an_example_that_fails_is_told() -> None:
+    mapping = load("templates")
+    mapping.examples = [
+        {"about": "wrong", "given": {"model": "m", "request": {}}, "expect": {}},
+        {"about": "other", "section": "stream", "given": {}, "expect": [1]},
+    ]
+    failing, differing = run_examples(mapping)
+    assert "templates.yaml:4:" in failing
+    assert "there is no value for 'request.a.b'" in failing
+    assert "templates: example 2 (other) gives" in differing
+
+
+@pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_built_in_mappings_are_well(path: Path) -> None:
+    mapping = load_mapping(path.stem)
+    assert mapping.about
+    assert run_examples(mapping) == []
+
+
+def test_a_failure_points_at_the_yaml(tmp_path: Path) -> None:
+    """Also where the line stands in a parent, and inside a part."""
+    (tmp_path / "child.yaml").write_text("extends: switch\nrequest:\n  own: =sum(request.numbers)\n")
+    mapping = load_mapping("child", [tmp_path, FOLDER, PARENTS])
+    told = []
+    for request in ({"numbers": ["a"]}, {"numbers": [], "reason": "length", "blocks": [{"type": "video"}]}):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever a section raises
+            mapping.request(request, "m")
+        problem = mapping.explain(caught.value)
+        assert problem
+        told.append(problem.picture())
+    own, inherited = told
+    assert own.startswith(f"{tmp_path}/child.yaml:3:8: ")
+    assert own.endswith("  3 |   own: =sum(request.numbers)\n    |        ^^^^^^^^^^^^^^^^^^^^^")
+    assert "switch.yaml:15:" in inherited
+    assert "nothing is said about 'video'" in inherited
+    assert "      $switch: block.type\n" in inherited
+
+
+def test_an_error_from_elsewhere_is_not_explained() -> None:
+    assert load("switch").explain(ValueError("elsewhere")) is None
+
+
+def test_every_line_of_generated_code_comes_from_a_file() -> None:
+    mapping = load_mapping("local")
+    files = {path.name for path in BUILT_IN.glob("*.yaml")}
+    for section in mapping.sections.values():
+        for node in ast.walk(section.tree):
+            if isinstance(node, ast.stmt | ast.expr):
+                source = mapping.sources[node.lineno // FILE]
+                assert Path(source.name).name in files
+                assert source.line(node.lineno % FILE).strip()
+
+
+def test_what_is_lost_is_told_with_its_reason() -> None:
+    told = load_mapping("openai-chat").lost({"model": "m", "messages": [], "top_k": 1, "brand_new": 2})
+    assert told == {"top_k": "OpenAI has no top_k", "brand_new": "the mapping 'openai-chat' says nothing about it"}
+
+
+def test_a_key_goes_to_the_address_that_it_belongs_to(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("extends: openai-chat\nbase_url: https://api.example.com/v1\n")
+    (tmp_path / "same.yaml").write_text("extends: openai-chat\nabout: The same.\n")
+    other, same = load_mapping("other", [tmp_path]), load_mapping("same", [tmp_path])
+    assert (other.key_env, other.models) == (None, {})
+    assert (same.key_env, same.models["main"]) == ("OPENAI_API_KEY", "gpt-6.1-terra")
+
+
+def test_a_mapping_that_is_nowhere() -> None:
+    with pytest.raises(FileNotFoundError, match="there is no mapping named 'opena'; did you mean 'openai-chat'"):
+        load_mapping("opena")
