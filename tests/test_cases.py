@@ -19,6 +19,7 @@ A failing case prints the function that was generated.
 """
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ _Loader.add_constructor("!sealed", lambda loader, node: reasoning.seal(*loader.c
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(path: Path) -> None:
-    case = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
+    case = yaml.load(path.read_text(), _Loader)
     mapping = load_mapping(path.parent.name, [MADE_UP])
     given, expect = case.get("given", {}), case["expect"]
     assert set(case) <= {"about", "request", "given", "expect", "model"}
     assert set(given) <= {"chunks", "stream", "reply", "status", "text", "headers", "broken_json"}
     assert set(expect) <= {"body", "lost", "absent", "ordered", "message", "events", "error"}
+    assert case["about"]
     assert expect
     print(mapping.python(_section(given)))
     if "status" in given:
@@ -161,7 +163,7 @@ def _random_pieces(data: bytes) -> list[bytes]:
     data = data.replace(b"\n\n", b"\n: a comment\n\n").replace(b"\n", b"\r\n")
     chance = random.Random(len(data))
     cuts = sorted({0, len(data), *(chance.randrange(len(data) + 1) for _ in range(20))})
-    return [data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(cuts)]
 
 
 def _in_pieces(exchange: Exchange, pieces: list[bytes]) -> list[Any]:
@@ -175,7 +177,10 @@ def _in_pieces(exchange: Exchange, pieces: list[bytes]) -> list[Any]:
 
 def _said(message: Case) -> Case:
     """What both readings of a stream must agree on: the SDK adds fields of its own, all null."""
-    blocks = [{key: value for key, value in block.items() if value is not None and key != "parsed_output"} for block in message["content"]]
+    blocks = [
+        {key: value for key, value in block.items() if value is not None and key != "parsed_output"}
+        for block in message["content"]
+    ]
     return {"content": blocks, "stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
 
 

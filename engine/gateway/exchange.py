@@ -26,8 +26,8 @@ class TranslationError(Exception):
 class Exchange:
     """A client's request on its way to a provider, and the provider's answer on its way back.
 
-    `body` is what goes upstream and `lost` what of the request does not, each with the reason. Whole answers and
-    streams go through the same deltas and the same assembler, so both give the same message.
+    `body` is what goes upstream and `lost` what of the request does not, each with the reason; `streams`: a stream is
+    asked for. Whole answers and streams go through the same deltas and the same assembler, so both give the same message.
     """
 
     def __init__(self, provider: str, mapping: Mapping, model: str, request: dict[str, Any], *, request_id: str):
@@ -37,7 +37,8 @@ class Exchange:
         self.request_id = request_id
         self.known = (mapping.models.get("known") or {}).get(model) or {}
         facts = replace(mapping.facts, max_output=self.known["output"]) if "output" in self.known else mapping.facts
-        self.prepared = history.prepare(request, facts, provider=provider, model=model)
+        self.streams = request.get("stream") is True or facts.whole_answers == "streamed"
+        self.prepared = history.prepare(request | {"stream": self.streams}, facts, provider=provider, model=model)
         self.lost = mapping.lost(self.prepared.request) | self.prepared.lost
         self.body: dict[str, Any] = self._run(mapping.request, self.prepared.request, model)
         self._decoder = framing.DECODERS[mapping.framing]()
@@ -72,7 +73,7 @@ class Exchange:
 
     def endpoint(self, base_url: str, key: str | None) -> dict[str, Any]:
         """Where the body goes: url and headers."""
-        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, key, self._asked.get("stream") is True)
+        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, key, self.streams)
         return where
 
     # A stream
@@ -129,7 +130,10 @@ class Exchange:
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""
-        events = self._say(self._run(self.mapping.response, reply, self.model)) + self._end(clean=True)
+        return self.gather(self._say(self._run(self.mapping.response, reply, self.model)) + self._end(clean=True))
+
+    def gather(self, events: list[Event]) -> dict[str, Any]:
+        """The message of a whole stream's events. Raises ApiError where the stream ended in an error."""
         if self.failure:
             raise self.failure
         return fold(events)

@@ -150,7 +150,6 @@ class _Call:
     async def messages(self) -> None:
         request = await self._request()
         exchange = self._exchange(request)
-        stream = request.get("stream") is True
         if request["max_tokens"] == 0:
             # A client that only warms the provider's cache up; no other provider has one to warm.
             await self._answer(exchange.answer_nothing())
@@ -167,7 +166,7 @@ class _Call:
                 if response.status_code >= 400:
                     data = await upstream.read(provider.name, response)
                     raise exchange.refuse(response.status_code, data, response.headers)
-                await (self._stream(exchange, response) if stream else self._whole(exchange, response))
+                await self._work(request, exchange)(exchange, response)
         except asyncio.CancelledError:
             if not watch.done():
                 raise
@@ -180,6 +179,21 @@ class _Call:
         while (await self.receive())["type"] != "http.disconnect":
             pass
         work.cancel()
+
+    def _work(self, request: dict[str, Any], exchange: Exchange) -> Callable[[Exchange, httpx.Response], Awaitable[None]]:
+        if request.get("stream") is True:
+            return self._stream
+        return self._gather if exchange.streams else self._whole
+
+    async def _gather(self, exchange: Exchange, response: httpx.Response) -> None:
+        """A whole answer from a provider that is asked for a stream."""
+        events = []
+        async for data in upstream.pieces(exchange.provider, response):
+            events += exchange.receive(data)
+            if exchange.over:
+                break
+        events += exchange.finish()
+        await self._answer(exchange.gather(events))
 
     async def _whole(self, exchange: Exchange, response: httpx.Response) -> None:
         sent = perf_counter()

@@ -15,11 +15,12 @@ from itertools import takewhile
 from types import TracebackType
 from typing import Any, TypeVar
 
-from . import expressions, nodes, templates
+from . import nodes, selectors, templates
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
-from .library import Function
-from .helpers import NAMES
+from .functions import Function
+from .reading import SelectorError
+from .trees import json_tree
 
 FILE = 100_000
 
@@ -59,7 +60,7 @@ class Compiler:
         tree = writer.function(node)
         if self.problems:
             return None
-        space = {**NAMES, **{expressions.variable_of(key): made.implementation for key, made in self.functions.items()}, **writer.constants}
+        space = {**selectors.namespace(self.functions), **writer.constants}
         module = ast.fix_missing_locations(ast.Module([tree], []))
         exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)  # noqa: S102 - the tree is our own
         return Section(space[name], tree, writer.reads, writer.drops)
@@ -73,7 +74,7 @@ class _Writer:
         self.problems = compiler.problems
         self.name = name
         self.parameters = list(parameters)
-        self.reserved = {*NAMES, *map(expressions.variable_of, compiler.functions), *keyword.kwlist}
+        self.reserved = {*selectors.namespace(compiler.functions), *keyword.kwlist}
         self.scope: dict[str, str] = {}
         self.count = 0
         self.using: list[str] = []
@@ -115,19 +116,20 @@ class _Writer:
         if variable not in self.fields:
             return []
         is_object = ast.Compare(ast.Call(_load("type"), [_load(variable)], []), [ast.Is()], [_load("dict")])
-        return [_assign(expressions.fields_of(variable), ast.IfExp(is_object, _load(variable), _load("_EMPTY")))]
+        return [_assign(selectors.fields_of(variable), ast.IfExp(is_object, _load(variable), _load("_EMPTY")))]
 
     # Expressions
 
-    def select(self, node: nodes.Select, *, condition: bool = False) -> expressions.Selector:
+    def select(self, node: nodes.Select, *, condition: bool = False) -> selectors.Selector:
         try:
-            made = expressions.compile_selector(
+            made = selectors.compile_selector(
                 node.text, names=self.scope, functions=self.compiler.functions, fresh=self.fresh, condition=condition
             )
-        except expressions.SelectorError as error:
-            place = node.scalar.place if error.offset is None else node.scalar.at(node.offset + error.offset, error.length)
-            self.problems.add(place, error.message)
-            return expressions.Selector(ast.Constant(None), frozenset())
+        except SelectorError as error:
+            for each in (error, *error.others):
+                place = node.scalar.place if each.offset is None else node.scalar.at(node.offset + each.offset, each.length)
+                self.problems.add(place, each.message)
+            return selectors.Selector(ast.Constant(None), frozenset())
         self.reads |= made.reads
         self.fields |= made.fields
         self._stamp(made.expression, node.place)
@@ -169,7 +171,7 @@ class _Writer:
         if isinstance(node, nodes.Listing):
             return self._stamp(ast.List([self._sure(item) for item in node.items], ast.Load()), node.place)
         assert isinstance(node, nodes.Literal)
-        return self._stamp(expressions.json_tree(node.value), node.place)
+        return self._stamp(json_tree(node.value), node.place)
 
     # Statements: a node as one value
 
@@ -355,13 +357,18 @@ class _Writer:
         return statements
 
     def _stamp(self, tree: Tree, place: Place) -> Tree:
-        """Give the tree's nodes that have no position yet that of the place."""
+        """Give the tree's nodes that have no position yet that of the place; those below one that has, have it too."""
         line = self.compiler.sources.index(place.source) * FILE + place.line
         text = place.source.line(place.line)
         start, end = (len(text[:column].encode()) for column in (place.column - 1, place.column - 1 + place.length))
-        for part in ast.walk(tree):
-            if "lineno" in part._attributes and not hasattr(part, "lineno"):
+        waiting: list[ast.AST] = [tree]
+        while waiting:
+            part = waiting.pop()
+            if hasattr(part, "lineno"):
+                continue
+            if "lineno" in part._attributes:
                 part.lineno, part.end_lineno, part.col_offset, part.end_col_offset = line, line, start, end  # type: ignore[attr-defined]
+            waiting += ast.iter_child_nodes(part)
         return tree
 
     _EMIT: dict[type, Callable[["_Writer", Any, Sink], list[ast.stmt]]] = {

@@ -13,7 +13,7 @@ from .compiler import Compiler, Section, place_of
 from .document import Entry, Fields, Scalar, Value, plain, read
 from .errors import MappingError, Place, Problem, Problems, Source, suggest
 from .facts import read_facts
-from .library import FUNCTIONS, Function, from_module
+from .functions import FUNCTIONS, Function, from_module
 from .shapes import check_shapes
 
 Deltas = list[dict[str, Any]]

@@ -49,18 +49,19 @@ def parse(text: str) -> Node:
         raise _unreadable(error, text) from None
     except RecursionError:
         raise SelectorError(TOO_DEEP) from None
+    if any(depth > MAX_DEPTH for _, depth in _in_order(tree)):
+        raise SelectorError(TOO_DEEP)
     return dict(tree)
 
 
 def names_in(tree: Node, text: str) -> dict[int, Node]:
     """The tokens of the nodes that have a name, by the id of the node.
 
-    jmespath's tree does not say where its nodes stood, but it holds the names of the text in their order. Raises
-    SelectorError where the tree is too deep.
+    jmespath's tree does not say where its nodes stood, but it holds the names of the text in their order.
     """
     with _old_literals():
         tokens: list[Any] = [token for token in Lexer().tokenize(text) if token["type"] in _TOKENS_WITH_NAME]
-    nodes = [node for node in _in_order(tree) if node["type"] in _NODES_WITH_NAME]
+    nodes = [node for node, _ in _in_order(tree) if node["type"] in _NODES_WITH_NAME]
     return {id(node): token for node, token in zip(nodes, tokens, strict=True)}
 
 
@@ -72,14 +73,12 @@ def _old_literals() -> Iterator[None]:
         yield
 
 
-def _in_order(tree: Node) -> Iterator[Node]:
-    """The nodes in the order of the text."""
+def _in_order(tree: Node) -> Iterator[tuple[Node, int]]:
+    """The nodes in the order of the text, and how deep each is."""
     stack = [(tree, 0)]
     while stack:
         node, depth = stack.pop()
-        if depth > MAX_DEPTH:
-            raise SelectorError(TOO_DEEP)
-        yield node
+        yield node, depth
         children = [child for child in node["children"] if isinstance(child, dict)]
         if node["type"] == "filter_projection":
             base, projected, condition = children

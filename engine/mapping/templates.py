@@ -15,7 +15,7 @@ from jinja2.filters import FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import suggest
-from .helpers import NothingFound, template_text
+from .runtime import NothingFound, template_text
 
 INLINE_FILTERS = {"lower": "lower", "upper": "upper", "trim": "strip"}
 """Jinja filters without arguments that are a method of str."""

@@ -70,6 +70,13 @@ class Facts:
     stop_sequences: Literal["native", "enforced"] = _word(
         "quirks", "native", "Who stops at a stop sequence: the provider, or this side, which then knows which one it was.", "S40 R23"
     )
+    whole_answers: Literal["whole", "streamed"] = _word(
+        "quirks",
+        "whole",
+        "How an answer is asked for that the client wants whole: streamed where the provider notices only while it streams "
+        "that the client has left.",
+        "E05 E09",
+    )
     think_tags: Literal["none", "tagged", "unopened"] = _word(
         "quirks",
         "none",

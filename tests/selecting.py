@@ -1,0 +1,40 @@
+"""Expressions, compiled and run."""
+
+import ast
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from engine.mapping.functions import FUNCTIONS
+from engine.mapping.selectors import Selector, compile_selector, fields_of, namespace
+
+
+def compiled(text: str, names: str = "", condition: bool = False) -> Selector:
+    """The expression over names in scope, or else over one value, whose variable is `given`."""
+    numbers = count(1)
+    return compile_selector(
+        text,
+        functions=FUNCTIONS,
+        fresh=lambda: f"_{next(numbers)}",
+        names={name: name for name in names.split()} or None,
+        current=None if names else "given",
+        condition=condition,
+    )
+
+
+def python(text: str, names: str = "", condition: bool = False) -> str:
+    """The Python that the expression becomes."""
+    return ast.unparse(ast.fix_missing_locations(compiled(text, names, condition).expression))
+
+
+def selection(text: str, names: str = "", condition: bool = False) -> Callable[..., Any]:
+    """The expression as a function of its names or of the value that it is about."""
+    made = compiled(text, names, condition)
+    parameters = [ast.arg(name) for name in names.split() or ["given"]]
+    arguments = ast.arguments([], parameters, None, [], [], None, [])
+    twins = [ast.parse(f"{fields_of(name)} = {name} if type({name}) is dict else {{}}").body[0] for name in made.fields]
+    function = ast.FunctionDef("selection", arguments, [*twins, ast.Return(made.expression)], [], None, None)
+    space = namespace(FUNCTIONS)
+    exec(compile(ast.fix_missing_locations(ast.Module([function], [])), "<test>", "exec"), space)
+    found: Callable[..., Any] = space["selection"]
+    return found

@@ -1,0 +1,207 @@
+"""Functions: every example is true, what is not taken is refused, and what providers send does no harm."""
+
+import doctest
+import json
+from types import ModuleType
+from typing import Any
+
+import jmespath.functions
+import pytest
+
+from engine.mapping import runtime
+from engine.mapping.functions import FUNCTIONS, Function, FunctionError, from_module
+
+CALLS = {name: made.implementation for name, made in FUNCTIONS.items()}
+
+
+@pytest.mark.parametrize("made", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_example_is_true(made: Function) -> None:
+    assert made.about.endswith(".")
+    documented = doctest.DocTestParser().get_doctest(str(made.implementation.__doc__), dict(CALLS), made.name, None, None)
+    assert documented.examples, f"{made.name}() has no example"
+    told: list[str] = []
+    doctest.DocTestRunner().run(documented, out=told.append)
+    assert not told, "".join(told)
+
+
+def test_examples_of_helpers_are_true() -> None:
+    assert doctest.testmod(runtime).failed == 0
+
+
+def test_all_of_jmespath_is_there() -> None:
+    assert jmespath.functions.Functions.FUNCTION_TABLE.keys() <= FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("length", [5], "length() takes a string, list or object, not a number"),
+        ("abs", [True], "abs() takes a number, not a boolean"),
+        ("join", ["", None], "join() takes a list of strings as argument 2, not null"),
+        ("join", ["", ["a", 1]], "join() takes a list of strings as argument 2, not a list of strings and numbers"),
+        ("sum", [[1, None]], "sum() takes a list of numbers, not a list of numbers and null"),
+        ("max", [[1, "a"]], "max() takes a list of numbers or of strings, not a list of strings and numbers"),
+        ("merge", [{}, []], "merge() takes an object as argument 2, not a list"),
+        ("sort_by", [[], "a"], "sort_by() takes an expression (&…) as argument 2, not a string"),
+        (
+            "min_by",
+            [[1, "a"], lambda item: item],
+            "min_by() compares numbers or strings, but the expression gives strings and numbers",
+        ),
+        ("contains", ["abc", 1], "contains() looks for a string in a string, not for a number"),
+        (
+            "matches",
+            ["abc", "("],
+            "matches() takes a regular expression as argument 2, not '(': missing ), unterminated subpattern",
+        ),
+        ("replace", ["a", "b", 1], "replace() takes a string as argument 3, not a number"),
+    ],
+)
+def test_what_is_not_taken_is_refused(name: str, arguments: list[Any], told: str) -> None:
+    with pytest.raises(FunctionError) as caught:
+        FUNCTIONS[name].checked(*arguments)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "expected"),
+    [
+        ("text", ["hello"], "hello"),
+        ("text", [""], None),
+        ("text", [None], None),
+        ("text", [[]], None),
+        ("text", [[{"type": "text", "text": ""}, {"type": "image", "text": "no"}]], None),
+        ("text", [["a", {"type": "text", "text": "b"}, None, {"type": "text", "text": None}], " "], "a b"),
+        ("text", [{"type": "text", "text": "a"}], None),
+        ("json", [{"b": 1, "a": "é"}], '{"b":1,"a":"é"}'),
+        ("json", [2**70], "1180591620717411303424"),
+        ("json", ["\ud800"], '"\\ud800"'),
+        ("parse_json", ["[1]"], [1]),
+        ("parse_json", ["{"], None),
+        ("parse_json", [{"a": 1}], None),
+        ("difference", [100, 30, None, "x"], 70),
+        ("difference", [10, 30], 0),
+        ("difference", [None, 30], None),
+        ("difference", ["100", 30], None),
+        ("total", [1, None, 2], 3),
+        ("total", [0, None], 0),
+        ("total", [None, True, "1"], None),
+        ("data_url", [{"type": "url", "url": "https://x.y/z.png"}], "https://x.y/z.png"),
+        ("data_url", [{"type": "base64", "data": "aa"}], None),
+        ("data_url", [{"type": "file", "file_id": "f"}], None),
+        ("data_url", [None], None),
+        ("lower", [None], None),
+        ("replace", [None, "a", "b"], None),
+        ("matches", [None, "a"], False),
+        ("matches", ["b", "a"], False),
+        ("to_number", ["1e2"], 100.0),
+        ("to_number", ["1_0"], None),
+        ("to_string", ["a"], "a"),
+        ("avg", [[]], None),
+        ("max_by", [[], None], None),
+        ("sort_by", [[{"k": "b"}, {"k": "a", "n": 1}, {"k": "a", "n": 2}], lambda item: item["k"]],
+         [{"k": "a", "n": 1}, {"k": "a", "n": 2}, {"k": "b"}]),
+    ],
+)  # fmt: skip
+def test_function_gives(call: str, given: list[Any], expected: Any) -> None:
+    found = CALLS[call](*given)
+    assert (type(found), found) == (type(expected), expected)
+
+
+@pytest.mark.parametrize("name", [name for name, made in FUNCTIONS.items() if made.passes_null])
+def test_null_is_passed(name: str) -> None:
+    assert CALLS[name](None, *["a"] * (FUNCTIONS[name].required - 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("thinking", "output_config", "expected"),
+    [
+        (None, None, None),
+        ({"type": "adaptive"}, None, None),
+        ({"type": "adaptive"}, {"effort": "xhigh"}, "xhigh"),
+        (None, {"effort": "low"}, "low"),
+        (None, {"effort": None}, None),
+        ({"type": "enabled", "budget_tokens": 1024}, None, "low"),
+        ({"type": "enabled", "budget_tokens": 4095}, {}, "low"),
+        ({"type": "enabled", "budget_tokens": 4096}, {}, "medium"),
+        ({"type": "enabled", "budget_tokens": 12288}, {}, "high"),
+        ({"type": "enabled", "budget_tokens": 24576}, {}, "xhigh"),
+        ({"type": "enabled", "budget_tokens": 49152}, {}, "max"),
+        ({"type": "enabled", "budget_tokens": 1024}, {"effort": "high"}, "high"),
+        ({"type": "enabled"}, {}, None),
+    ],
+)
+def test_effort(thinking: Any, output_config: Any, expected: str | None) -> None:
+    assert CALLS["effort"](thinking, output_config) == expected
+
+
+def test_thinking_disabled_wins_over_effort_t04() -> None:
+    assert CALLS["effort"]({"type": "disabled"}, {"effort": "high"}) == "none"
+
+
+def test_strict_schema_is_closed_and_requires_all_r32() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "sure": {"type": "string", "format": "date", "default": "x"},
+            "maybe": {"type": "integer"},
+            "null_already": {"type": ["string", "null"]},
+            "one_of_few": {"enum": ["a", "b"]},
+            "referred": {"$ref": "#/$defs/item"},
+            "default": {"type": "array", "items": {"type": "object", "properties": {"a": True}, "required": ["a"]}},
+        },
+        "required": ["sure", "default"],
+        "$defs": {"item": {"oneOf": [{"type": "object"}, {"type": "string"}]}},
+    }
+    before = json.dumps(schema)
+    null = {"type": "null"}
+    closed = {"required": [], "properties": {}, "additionalProperties": False}
+    assert CALLS["strict"](schema) == {
+        "type": "object",
+        "properties": {
+            "sure": {"type": "string", "format": "date"},
+            "maybe": {"type": ["integer", "null"]},
+            "null_already": {"type": ["string", "null"]},
+            "one_of_few": {"anyOf": [{"enum": ["a", "b"]}, null]},
+            "referred": {"anyOf": [{"$ref": "#/$defs/item"}, null]},
+            "default": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"a": True}, "required": ["a"], "additionalProperties": False},
+            },
+        },
+        "required": ["sure", "maybe", "null_already", "one_of_few", "referred", "default"],
+        "additionalProperties": False,
+        "$defs": {"item": {"anyOf": [{"type": "object", **closed}, {"type": "string"}]}},
+    }
+    assert json.dumps(schema) == before
+
+
+def _module(source: str) -> ModuleType:
+    module = ModuleType("beside")
+    exec(source, module.__dict__)
+    return module
+
+
+def test_functions_of_a_file_beside_a_mapping() -> None:
+    found = from_module(
+        _module(
+            "from json import dumps\n"
+            "def both(first, second='x', *others):\n    '''Both.'''\n    return first, second\n"
+            "def _own(): pass\n"
+        )
+    )
+    assert list(found) == ["both"]
+    assert (found["both"].required, found["both"].variadic, found["both"].about) == (1, True, "Both.")
+    assert found["both"].checked is found["both"].implementation
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def text(value): pass", r"every mapping has a function text\(\) already"),
+        ("def mine(*, key): pass", r"mine\(\) takes arguments by name, which no expression can give"),
+    ],
+)
+def test_function_that_cannot_be_called(source: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        from_module(_module(source))
