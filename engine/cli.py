@@ -96,9 +96,7 @@ async def _serve_here(settings: Config, application: "Application") -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    server = Server(
-        application, settings.host, settings.port, interface=Interfaces.ASGI, log_enabled=False, websockets=False
-    )
+    server = Server(application, settings.host, settings.port, interface=Interfaces.ASGI, log_enabled=False, websockets=False)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     server.on_startup(lambda: _greet(settings))

@@ -7,7 +7,12 @@ def text_chunks(count: int) -> list[dict[str, Any]]:
     """A chat stream as OpenAI sends it: a role, text in small pieces, a finish, usage."""
     chunks: list[dict[str, Any]] = [_chunk({"role": "assistant", "content": "", "refusal": None})]
     chunks += [_chunk({"content": f" word{number}"}) for number in range(count - 3)]
-    usage = {"prompt_tokens": 1000, "completion_tokens": count, "total_tokens": 1000 + count, "prompt_tokens_details": {"cached_tokens": 768}}
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": count,
+        "total_tokens": 1000 + count,
+        "prompt_tokens_details": {"cached_tokens": 768},
+    }
     return [*chunks, _chunk({}, "stop"), {**_chunk({}), "choices": [], "usage": usage}]
 
 
@@ -45,7 +50,12 @@ def _tool(number: int, size: int) -> dict[str, Any]:
         "limit": {"type": "integer", "minimum": 0, "description": "How many lines."},
         "options": {"type": "object", "properties": {"all": {"type": "boolean"}}, "additionalProperties": False},
     }
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": properties, "required": ["path"]}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": properties,
+        "required": ["path"],
+    }
     return {"name": f"tool_{number}", "description": "What it does, at length. " * (size // 25), "input_schema": schema}
 
 

@@ -33,7 +33,10 @@ def proxy(folder: Path, configuration: str = "", *arguments: str, wait: float = 
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [*command, "start", "--config", str(file), "--port", str(port), *arguments],
-            env=environment, cwd=folder, stdout=sink, stderr=sink,
+            env=environment,
+            cwd=folder,
+            stdout=sink,
+            stderr=sink,
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process, log, wait)

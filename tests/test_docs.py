@@ -33,8 +33,13 @@ def test_the_editors_schema_is_current() -> None:
 
 def facts_page() -> str:
     hints = get_type_hints(Facts)
-    lines = ["# The words about a provider", "", "What a mapping says under `capabilities`, `limits` and `quirks`; the code in `engine/wire`",
-             "acts on them. Generated from `engine/wire/facts.py`; the ids are edge cases ([edge-cases.md](edge-cases.md)).", ""]
+    lines = [
+        "# The words about a provider",
+        "",
+        "What a mapping says under `capabilities`, `limits` and `quirks`; the code in `engine/wire`",
+        "acts on them. Generated from `engine/wire/facts.py`; the ids are edge cases ([edge-cases.md](edge-cases.md)).",
+        "",
+    ]
     for group in GROUPS:
         lines += [f"## {group}", "", "| word | is | unless said | means | answers |", "|---|---|---|---|---|"]
         for word in fields(Facts):

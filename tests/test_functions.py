@@ -139,41 +139,49 @@ def test_thinking_disabled_wins_over_effort_t04() -> None:
     assert CALLS["effort"]({"type": "disabled"}, {"effort": "high"}) == "none"
 
 
-def test_strict_schema_is_closed_and_requires_all_r32() -> None:
+def test_strict_closes_what_it_can_hold_r32() -> None:
+    item = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     schema = {
         "type": "object",
         "properties": {
             "sure": {"type": "string", "format": "date", "default": "x"},
-            "maybe": {"type": "integer"},
-            "null_already": {"type": ["string", "null"]},
-            "one_of_few": {"enum": ["a", "b"]},
-            "referred": {"$ref": "#/$defs/item"},
-            "default": {"type": "array", "items": {"type": "object", "properties": {"a": True}, "required": ["a"]}},
+            "default": {"type": "array", "items": item},
+            "referred": {"anyOf": [{"$ref": "#/$defs/item"}, {"type": "null"}]},
         },
-        "required": ["sure", "default"],
-        "$defs": {"item": {"oneOf": [{"type": "object"}, {"type": "string"}]}},
+        "required": ["sure", "default", "referred"],
+        "$defs": {"item": item},
     }
     before = json.dumps(schema)
-    null = {"type": "null"}
-    closed = {"required": [], "properties": {}, "additionalProperties": False}
+    closed = item | {"additionalProperties": False}
     assert CALLS["strict"](schema) == {
         "type": "object",
         "properties": {
             "sure": {"type": "string", "format": "date"},
-            "maybe": {"type": ["integer", "null"]},
-            "null_already": {"type": ["string", "null"]},
-            "one_of_few": {"anyOf": [{"enum": ["a", "b"]}, null]},
-            "referred": {"anyOf": [{"$ref": "#/$defs/item"}, null]},
-            "default": {
-                "type": "array",
-                "items": {"type": "object", "properties": {"a": True}, "required": ["a"], "additionalProperties": False},
-            },
+            "default": {"type": "array", "items": closed},
+            "referred": {"anyOf": [{"$ref": "#/$defs/item"}, {"type": "null"}]},
         },
-        "required": ["sure", "maybe", "null_already", "one_of_few", "referred", "default"],
+        "required": ["sure", "default", "referred"],
+        "$defs": {"item": closed},
         "additionalProperties": False,
-        "$defs": {"item": {"anyOf": [{"type": "object", **closed}, {"type": "string"}]}},
     }
     assert json.dumps(schema) == before
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"properties": {"a": {"type": "string"}}, "required": []},
+        {"properties": {"a": {"type": "object"}}, "required": ["a"]},
+        {"properties": {"a": {"type": "object", "additionalProperties": {"type": "number"}}}, "required": ["a"]},
+        {"properties": {"a": True}, "required": ["a"]},
+        {"properties": {"a": {"oneOf": []}}, "required": ["a"]},
+        {"properties": {"a": {"type": "string"}}, "required": ["a"], "patternProperties": {}},
+        {"properties": {"a": {"type": "string"}}, "required": ["a"], "anyOf": []},
+    ],
+)
+def test_strict_is_null_for_what_strict_mode_would_change_r32(said: dict[str, Any]) -> None:
+    assert CALLS["strict"]({"type": "object", **said}) is None
 
 
 def _module(source: str) -> ModuleType:

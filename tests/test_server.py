@@ -66,7 +66,12 @@ def test_a_stream(client: anthropic.Anthropic, upstream: Upstream) -> None:
         answer = stream.get_final_message()
         headers = stream.response.headers
     assert [block.text for block in answer.content] == ["Hello"]
-    assert (answer.model, answer.stop_reason, answer.usage.input_tokens, answer.usage.output_tokens) == ("told/big", "end_turn", 7, 3)
+    assert (answer.model, answer.stop_reason, answer.usage.input_tokens, answer.usage.output_tokens) == (
+        "told/big",
+        "end_turn",
+        7,
+        3,
+    )
     assert headers["x-ccproxy-provider"] == "told"
     assert headers["x-ccproxy-model"] == "big"
     assert headers["x-ccproxy-route"] == "model"
@@ -80,7 +85,10 @@ def test_a_stream(client: anthropic.Anthropic, upstream: Upstream) -> None:
 
 
 def test_a_whole_answer(client: anthropic.Anthropic, upstream: Upstream) -> None:
-    reply = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "length"}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    reply = {
+        "choices": [{"message": {"content": "Hello"}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+    }
     upstream.answers = [Answer([json.dumps(reply).encode()], content_type="application/json")]
     answer = client.messages.create(**message())
     assert (answer.content[0].text, answer.stop_reason, answer.usage.input_tokens) == ("Hello", "max_tokens", 7)  # type: ignore[union-attr]
@@ -95,9 +103,7 @@ def test_no_chunk_is_held_back(client: anthropic.Anthropic, upstream: Upstream) 
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-def test_S21_an_upstream_error_is_a_status_for_a_stream_too(
-    status: int, client: anthropic.Anthropic, upstream: Upstream
-) -> None:
+def test_S21_an_upstream_error_is_a_status_for_a_stream_too(status: int, client: anthropic.Anthropic, upstream: Upstream) -> None:
     told = {"error": {"message": "no, said the provider"}}
     upstream.answers = [
         Answer([json.dumps(told).encode()], status=status, content_type="application/json", headers={"retry-after": "7"})
@@ -138,7 +144,7 @@ def test_a_provider_that_falls_silent_is_given_up(client: anthropic.Anthropic, u
 
 
 def test_a_provider_that_is_not_there(client: anthropic.Anthropic) -> None:
-    with pytest.raises(anthropic.InternalServerError, match="nowhere: cannot connect to 127.0.0.1:1"):
+    with pytest.raises(anthropic.InternalServerError, match=r"nowhere: cannot connect to 127\.0\.0\.1:1"):
         client.messages.create(**message("nowhere/m"))
 
 
@@ -242,7 +248,9 @@ def test_E03_tokens_are_counted(client: anthropic.Anthropic, upstream: Upstream)
     assert upstream.requests == []
 
 
-def test_E04_every_model_is_listed_by_an_id_that_claude_code_shows(server: tuple[str, Upstream], client: anthropic.Anthropic) -> None:
+def test_E04_every_model_is_listed_by_an_id_that_claude_code_shows(
+    server: tuple[str, Upstream], client: anthropic.Anthropic
+) -> None:
     listed = client.models.list(limit=1000).data
     assert [model.id for model in listed] == ["for-claude-code/told/big", "for-claude-code/told/vendor/small.1"]
     assert client.models.retrieve("told/big").display_name == "told/big"
@@ -281,7 +289,9 @@ def test_streams_at_once_are_not_mixed(server: tuple[str, Upstream], upstream: U
 
 
 def test_a_key_is_asked_for_where_one_is_set(tmp_path: Path) -> None:
-    with proxy(tmp_path, "api_key: open-sesame\nproviders: { p: { mapping: openai-chat, api_key: none, models: [m] } }\n") as address:
+    with proxy(
+        tmp_path, "api_key: open-sesame\nproviders: { p: { mapping: openai-chat, api_key: none, models: [m] } }\n"
+    ) as address:
         place = (address, Upstream())
         assert ask(place, "GET", "/v1/models")[0] == 401
         assert ask(place, "GET", "/v1/models", headers={"x-api-key": "open-sesam"})[0] == 401

@@ -32,7 +32,8 @@ def _check_key(scope: Scope, key: str) -> None:
     bearer = header(scope, b"authorization") or ""
     given = [header(scope, b"x-api-key") or "", bearer.removeprefix("Bearer ").removeprefix("bearer ")]
     # Both are compared, whatever the first comparison says, so that the time taken tells nothing.
-    if not any([hmac.compare_digest(one.encode(), key.encode()) for one in given]):
+    right = [hmac.compare_digest(one.encode(), key.encode()) for one in given]
+    if not any(right):
         raise ApiError(401, "authentication_error", "the key is missing or wrong: send it as x-api-key or as a bearer token")
 
 

@@ -8,7 +8,7 @@ import orjson
 
 from engine.mapping.errors import Problem
 from engine.mapping.loader import Mapping
-from engine.wire import errors, framing, history, reasoning
+from engine.wire import errors, framing, history, reasoning, tokens
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError
 
@@ -55,6 +55,7 @@ class Exchange:
             taken_ids=self.prepared.tool_ids,
             think_tags=self.mapping.facts.think_tags,
             stop_sequences=self.prepared.stop_sequences,
+            asked_stops=self._asked.get("stop_sequences") or (),
             seal=self._seal,
             show_thinking=thinking.get("display") != "omitted",
         )
@@ -113,10 +114,16 @@ class Exchange:
     def _told(self, delta: dict[str, Any]) -> dict[str, Any]:
         """What the provider reports in place of an answer, in Anthropic's words."""
         told = delta["error"]
-        self.failure = self.failure or errors.from_provider(self.provider, 200, told if isinstance(told, dict) else {"message": told}, {})
+        self.failure = self.failure or errors.from_provider(
+            self.provider, 200, told if isinstance(told, dict) else {"message": told}, {}
+        )
         return {"error": {"type": self.failure.type, "message": self.failure.message}}
 
     def _end(self, *, clean: bool) -> list[Event]:
+        if not self._assembler.usage:
+            # The client compacts by these numbers: an estimate is better than none.
+            estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self._assembler.written // 4}
+            self._assembler.feed({"usage": estimated})
         events = self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
             self.failure = errors.from_provider(self.provider, 500, self._assembler.failure, {})
@@ -130,7 +137,8 @@ class Exchange:
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""
-        return self.gather(self._say(self._run(self.mapping.response, reply, self.model)) + self._end(clean=True))
+        deltas = _told_apart(self._run(self.mapping.response, reply, self.model))
+        return self.gather(self._say(deltas) + self._end(clean=True))
 
     def gather(self, events: list[Event]) -> dict[str, Any]:
         """The message of a whole stream's events. Raises ApiError where the stream ended in an error."""
@@ -151,3 +159,12 @@ class Exchange:
         if "message" not in told and isinstance(reply, str):
             told = told | {"message": reply}
         return errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
+
+
+def _told_apart(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In a whole answer each tool delta is a call of its own, though nothing may tell it from the one before (S09)."""
+    for number, delta in enumerate(deltas):
+        tool = delta.get("tool")
+        if isinstance(tool, dict) and not tool.get("id"):
+            tool["key"] = f"call {number}"
+    return deltas

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping as Environment
+from collections.abc import Iterator
+from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ from engine.gateway.config import Config
 from engine.gateway.exchange import Exchange, TranslationError
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
 from engine.gateway.router import Route, Router
-from engine.wire import framing, validate
+from engine.wire import framing, tokens, validate
 from engine.wire.errors import ApiError
 
 log = logging.getLogger("ccproxy")
@@ -114,8 +114,6 @@ class _Call:
         exchange = self._exchange(request)
         counted = await self._counted_there(exchange)
         if counted is None:
-            from engine.wire import tokens
-
             counted = tokens.count(exchange.prepared.request, exchange.mapping.facts.tokenizer).tokens
         self.status = 200
         await http.send_json(self.send, 200, {"input_tokens": counted}, self._headers())
@@ -142,7 +140,12 @@ class _Call:
     def _post(self, where: dict[str, Any], body: dict[str, Any]) -> Any:
         provider = self._provider
         return upstream.post(
-            provider.name, provider.transport, where["url"], where.get("headers", {}), orjson.dumps(body), self.proxy.config.timeouts
+            provider.name,
+            provider.transport,
+            where["url"],
+            where.get("headers", {}),
+            orjson.dumps(body),
+            self.proxy.config.timeouts,
         )
 
     # What is answered

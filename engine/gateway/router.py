@@ -57,12 +57,18 @@ class Router:
         known = provider.known_models()
         near = get_close_matches(model, known, n=1) or known
         served = ", ".join(f"{provider.name}/{name}" for name in near)
-        return ApiError(404, "not_found_error", f"model: {provider.name}/{model}. There is no such model; {provider.name} serves {served}")
+        return ApiError(
+            404, "not_found_error", f"model: {provider.name}/{model}. There is no such model; {provider.name} serves {served}"
+        )
 
     def _nowhere(self, model: str) -> ApiError:
         if not self.providers:
-            return ApiError(404, "not_found_error", "no provider is configured: set a key such as OPENAI_API_KEY, or start with --local")
-        return ApiError(404, "not_found_error", f"model: {model}. Name one as provider/model; providers: {', '.join(self.providers)}")
+            return ApiError(
+                404, "not_found_error", "no provider is configured: set a key such as OPENAI_API_KEY, or start with --local"
+            )
+        return ApiError(
+            404, "not_found_error", f"model: {model}. Name one as provider/model; providers: {', '.join(self.providers)}"
+        )
 
     def models(self) -> list[tuple[Provider, str]]:
         """Every model that is known to be there."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from . import nodes, selectors, templates
 from .document import JSON_NUMBER, JSON_WORDS
@@ -62,7 +62,7 @@ class Compiler:
             return None
         space = {**selectors.namespace(self.functions), **writer.constants}
         module = ast.fix_missing_locations(ast.Module([tree], []))
-        exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)  # noqa: S102 - the tree is our own
+        exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)
         return Section(space[name], tree, writer.reads, writer.drops)
 
 
@@ -249,7 +249,9 @@ class _Writer:
             return any(map(self._says_null, node.choices))
         if isinstance(node, nodes.Switch):
             return any(map(self._says_null, [*node.cases.values(), *([node.default] if node.default else [])]))
-        return isinstance(node, nodes.Use) and node.part in self.compiler.parts and self._says_null(self.compiler.parts[node.part])
+        return (
+            isinstance(node, nodes.Use) and node.part in self.compiler.parts and self._says_null(self.compiler.parts[node.part])
+        )
 
     def _use(self, node: nodes.Use, sink: Sink) -> list[ast.stmt]:
         return self._use_then(node, lambda part: self.emit(part, sink))
@@ -371,7 +373,7 @@ class _Writer:
             waiting += ast.iter_child_nodes(part)
         return tree
 
-    _EMIT: dict[type, Callable[["_Writer", Any, Sink], list[ast.stmt]]] = {
+    _EMIT: ClassVar[dict[type, Callable[["_Writer", Any, Sink], list[ast.stmt]]]] = {
         nodes.Select: _select,
         nodes.Record: _record,
         nodes.Listing: _listing,
@@ -383,7 +385,7 @@ class _Writer:
         nodes.Use: _use,
         nodes.Drop: _drop,
     }
-    _CONTRIBUTE: dict[type, Callable[["_Writer", Any, str], list[ast.stmt]]] = {
+    _CONTRIBUTE: ClassVar[dict[type, Callable[["_Writer", Any, str], list[ast.stmt]]]] = {
         nodes.Record: _record_item,
         nodes.Listing: _listing_items,
         nodes.Let: _let_items,

@@ -134,10 +134,14 @@ class _Reader:
 
     def value(self, event: Any) -> Value:
         if isinstance(event, yaml.AliasEvent):
-            self.problems.add(self.place(event), f"a value that begins with '*' must be quoted: mappings have no aliases (*{event.anchor})")
+            self.problems.add(
+                self.place(event), f"a value that begins with '*' must be quoted: mappings have no aliases (*{event.anchor})"
+            )
             return Scalar(None, self.place(event), "", 1)
         if event.anchor:
-            self.problems.add(self.place(event), f"mappings have no anchors (&{event.anchor}); 'parts' are for what is used twice")
+            self.problems.add(
+                self.place(event), f"mappings have no anchors (&{event.anchor}); 'parts' are for what is used twice"
+            )
         if event.tag:
             self.problems.add(self.place(event), f"mappings have no tags ({event.tag})")
         if isinstance(event, yaml.ScalarEvent):

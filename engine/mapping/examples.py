@@ -30,7 +30,7 @@ def _run(mapping: Mapping, example: dict[str, Any]) -> Any:
     section = mapping.sections.get(example.get("section", "request"))
     if section is None:
         raise LookupError(f"there is no section {example.get('section')!r}")
-    return section.function(**{name: None for name in section.parameters} | example.get("given", {}))
+    return section.function(**dict.fromkeys(section.parameters) | example.get("given", {}))
 
 
 def _json(value: Any) -> str:

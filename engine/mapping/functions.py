@@ -646,43 +646,48 @@ def matches(text: str | None, pattern: str) -> bool:
         raise FunctionError(f"matches() takes a regular expression as argument 2, not {pattern!r}: {error}") from None
 
 
+@passes_null
 @function
 def strict(schema: Any) -> Any:
-    """The schema as OpenAI's structured output takes it: no further properties, all required, optional ones nullable.
+    """The schema closed to further properties, as OpenAI's strict mode wants it; null where strict mode cannot hold it.
 
+    Strict mode has no optional properties: they would come back as null, which the client's schema need not allow.
     https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
 
-    >>> strict({"type": "object", "properties": {"a": {"type": "string"}}})["properties"]
-    {'a': {'type': ['string', 'null']}}
+    >>> strict({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]})["additionalProperties"]
+    False
+    >>> strict({"type": "object", "properties": {"a": {"type": "string"}}})
     """
+    try:
+        return _closed(schema) if type(schema) is dict and schema.get("type") == "object" and "anyOf" not in schema else None
+    except _NotStrict:
+        return None
+
+
+class _NotStrict(Exception):
+    """The schema says what strict mode cannot."""
+
+
+_NEVER_STRICT = {"patternProperties", "oneOf", "allOf", "not", "if", "dependentSchemas", "propertyNames"}
+
+
+def _closed(schema: Any) -> Any:
     if type(schema) is not dict:
-        return schema
-    # A default has no meaning where every property is given, and `oneOf` is refused in favour of `anyOf`.
-    made: dict[str, Any] = {
-        "anyOf" if word == "oneOf" else word: _within(word, value) for word, value in schema.items() if word != "default"
-    }
-    return _closed(made) if made.get("type") == "object" or "properties" in made else made
+        raise _NotStrict
+    properties = schema.get("properties")
+    is_object = schema.get("type") == "object" or properties is not None
+    optional = set(properties or ()) - set(schema.get("required") or ())
+    if _NEVER_STRICT & schema.keys() or (is_object and (not properties or optional or schema.get("additionalProperties"))):
+        raise _NotStrict
+    # A default has no meaning where every property is given.
+    made = {word: _within(word, value) for word, value in schema.items() if word != "default"}
+    return made | {"additionalProperties": False} if is_object else made
 
 
 def _within(word: str, value: Any) -> Any:
-    """The value of a schema's word with the schemas in it made strict."""
+    """The value of a schema's word, with the schemas in it closed."""
     if word in ("properties", "$defs", "definitions") and type(value) is dict:
-        return {name: strict(child) for name, child in value.items()}
-    if word in ("anyOf", "oneOf", "allOf", "prefixItems") and type(value) is list:
-        return [strict(child) for child in value]
-    return strict(value) if word == "items" else value
-
-
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    properties = schema.get("properties") or {}
-    required = schema.get("required") or []
-    given = {name: child if name in required else _nullable(child) for name, child in properties.items()}
-    return schema | {"properties": given, "required": list(given), "additionalProperties": False}
-
-
-def _nullable(schema: Any) -> Any:
-    kinds = schema.get("type") if type(schema) is dict else None
-    if kinds is None or {"enum", "const"} & schema.keys():
-        return {"anyOf": [schema, {"type": "null"}]}
-    kinds = [kinds] if type(kinds) is str else kinds
-    return schema | {"type": [*kinds, *(["null"] if "null" not in kinds else [])]}
+        return {name: _closed(child) for name, child in value.items()}
+    if word in ("anyOf", "prefixItems") and type(value) is list:
+        return [_closed(child) for child in value]
+    return _closed(value) if word == "items" else value

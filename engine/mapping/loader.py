@@ -217,10 +217,11 @@ class _Loading:
         return {name: nodes.read_node(entry.value, self.problems) for name, entry in parts.entries.items()}
 
     def _check_parts(self, compiler: Compiler) -> None:
+        """A part of this file that nothing uses is a slip; one of a parent's may have lost its place to an override."""
         parts = self.document.get("parts")
         if isinstance(parts, Fields):
             for name, entry in parts.entries.items():
-                if name not in compiler.used:
+                if name not in compiler.used and entry.key.source is self.sources[0]:
                     hint = suggest(name, compiler.used)
                     self.problems.add(entry.key, f"the part {name!r} is used nowhere{hint}")
 

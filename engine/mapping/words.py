@@ -1,7 +1,6 @@
 """The words that a mapping file is made of; the loader, `schema.json` and the docs are made from this one list."""
 
 from dataclasses import dataclass
-from typing import Any
 
 GENERAL = {
     "extends": "the mapping that this one differs from",
@@ -53,7 +52,7 @@ SECTIONS = {
 }
 
 ENDPOINT = ("url", "headers")
-ERROR = ("message", "type", "code")
+ERROR = ("message", "type", "code", "details")
 COUNT = ("input_tokens",)
 MADE = {"endpoint": ENDPOINT, "count_endpoint": ENDPOINT, "error": ERROR, "count": COUNT}
 """The keys of an object that the engine reads; a request's are the provider's own."""
@@ -77,10 +76,8 @@ DELTAS: dict[str, tuple[str, ...]] = {
         "cache_creation_input_tokens",
         "thinking_tokens",
     ),
-    "error": ("message", "type", "code", "status"),
+    "error": ("message", "type", "code", "status", "details"),
 }
 """The kinds of delta, and the keys of those that are objects (wire/assembler.py says what becomes of each)."""
 
 TOP_LEVEL: dict[str, str] = GENERAL | {name: section.about for name, section in SECTIONS.items()}
-
-

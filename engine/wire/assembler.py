@@ -62,6 +62,7 @@ class Assembler:
         taken_ids: Collection[str] = (),
         think_tags: str = "none",
         stop_sequences: Sequence[str] = (),
+        asked_stops: Collection[str] | None = None,
         seal: Callable[[dict[str, Any]], str] | None = None,
         show_thinking: bool = True,
         input_tokens: int = 0,
@@ -70,6 +71,7 @@ class Assembler:
 
         tool_names: the tools' names upstream -> as the client has them. taken_ids: the tool ids that the conversation
         has used. think_tags: the fact of this name (facts.py). stop_sequences: those to be enforced here.
+        asked_stops: all that the client asked for, since a provider may stop at its own (S40); None: whatever it says.
         seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
         show_thinking: whether the client sees it, or only its signature. input_tokens: an estimate.
         """
@@ -92,17 +94,24 @@ class Assembler:
         self._blocks = Blocks(self._message)
         self._content = Content(self._blocks, ToolCalls(message_id, taken_ids, tool_names), seal or _own, show_thinking)
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
+        self._asked_stops = asked_stops
         self._stops = StopSequences(stop_sequences) if stop_sequences else None
 
         self._hears = self._EVERYTHING
         self._ended = False
         self._stop: str | None = None
         self._stop_sequence: str | None = None
+        self._odd_stop = ""
         self._refusal: list[str] = []
 
     @property
     def started(self) -> bool:
         return self._blocks.started
+
+    @property
+    def written(self) -> int:
+        """How many characters have gone out: all that is known of an answer's length where the provider counts nothing."""
+        return self._blocks.written
 
     def feed(self, delta: Mapping[str, Any]) -> list[Event]:
         """The next delta -> the events it causes. Values that make no sense are passed over."""
@@ -123,9 +132,13 @@ class Assembler:
         if self._stop is None and not clean:
             self._break_off("api_error", "the provider's stream broke off before the answer was complete")
             return self._blocks.take()
+        if self._stop is None and self._content.is_cut:
+            self._break_off("api_error", "the provider's stream ended in the middle of a tool call")
+            return self._blocks.take()
         self._content.end()
-        if self._stop is None and not self.started:
-            self._break_off("api_error", "the provider gave an empty answer")
+        if not self.started and (self._stop is None or self._odd_stop):
+            said = f", and says {self._odd_stop!r}" if self._odd_stop else ""
+            self._break_off("api_error", f"the provider gave an empty answer{said}")
         else:
             self._finish()
         return self._blocks.take()
@@ -184,15 +197,18 @@ class Assembler:
 
     def _hear_stop(self, reason: Any) -> None:
         if _is_text(reason) and reason != "null":
-            self._stop = reason if reason in _STOP_REASONS else "end_turn"
+            known = reason in _STOP_REASONS
+            self._stop, self._odd_stop = (reason, "") if known else ("end_turn", reason)
 
     def _hear_stop_sequence(self, sequence: Any) -> None:
-        if _is_text(sequence):
+        if _is_text(sequence) and (self._asked_stops is None or sequence in self._asked_stops):
             self._stop, self._stop_sequence = self._stop or "stop_sequence", sequence
 
     def _hear_usage(self, usage: Any) -> None:
         if isinstance(usage, Mapping):
-            self.usage.update((name, int(usage[name])) for name in _COUNTS if _is_count(usage.get(name)))
+            counts = {name: int(usage[name]) for name in _COUNTS if _is_count(usage.get(name))}
+            # Some send zeros with every chunk but one (S18).
+            self.usage.update((name, count) for name, count in counts.items() if count or name not in self.usage)
             if not self.started:
                 self._message["usage"] = self._known_usage()
 

@@ -100,6 +100,9 @@ class BlockReader:
             return [text(f"[A PDF document was here{named}; this model cannot read PDF files.]")]
         if source["type"] == "file":
             return self._file("document", f"A document{named}")
+        if source["type"] == "url" and not self._facts.document_urls:
+            self._lost["document"] = "this provider fetches no documents"
+            return [text(f"[A PDF document was here{named}, at {source['url']}; it cannot be fetched from here.]")]
         return [{"type": "document", "source": source} | ({"title": title} if title else {})]
 
     def _file(self, kind: str, what: str) -> list[Block]:

@@ -53,6 +53,12 @@ class Content:
             call.begun = True
             self.put("call", call)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the arguments of a call break off in their middle."""
+        calls = [self._call, *(value for kind, value in self._waiting if kind == "call")]
+        return any(call is not None and call.is_cut() for call in calls)
+
     def sign(self, signature: str) -> None:
         self._state["signature"] = signature
         self._carry_state()

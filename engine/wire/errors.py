@@ -117,13 +117,17 @@ _WORDING: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ),
         (REFUSED, r"content[ _](?:filter|management\ policy|policy) | data\ ?inspection\ ?failed | usage\ polic(?:y|ies)"),
         (THROTTLED, r"rate.?limit | too\ many\ requests"),
-        (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy | provider\ returned\ error"),
+        (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy"),
     )
 )
 
+# What gateways say of any trouble behind them: it tells something only where the status says no more than that there is some.
+_BEHIND = re.compile(r"provider returned error", re.IGNORECASE)
+
 # A status at which wording may say more than the status does. 401 to 404 are never about anything else.
 UNSAID = 0
-_VAGUE = {UNSAID, 400, 403, 413, 422, 429, 500, 502, 520}
+_BROKEN = {UNSAID, 500, 502, 520}
+_VAGUE = _BROKEN | {400, 403, 413, 422, 429}
 
 # Where servers put their words, the first that holds some.
 _WHERE = (
@@ -256,6 +260,8 @@ def _kind(status: int, evidence: str, codes: list[str]) -> Kind:
     by_code = next((kind for code in codes if (kind := _TELLING_CODES.get(_plain(code)))), None)
     by_wording = next((kind for kind, wording in _WORDING if wording.search(evidence)), None)
     telling = (by_code or by_wording) if status in _VAGUE else None
+    if telling is None and status in _BROKEN and _BEHIND.search(evidence):
+        return OVERLOADED
     return telling or _STATUS.get(status) or (_general(codes) if status == UNSAID else INVALID if status < 500 else BROKEN)
 
 

@@ -22,6 +22,7 @@ class Blocks:
     def __init__(self, message: dict[str, Any]) -> None:
         self.kind = ""  # of the open block, "" when none is
         self.started = False
+        self.written = 0  # characters
         self._message = message
         self._events: list[Event] = []
         self._index = -1
@@ -51,6 +52,7 @@ class Blocks:
 
     def write(self, text: str) -> None:
         """More of what the open block is made of."""
+        self.written += len(text)
         delta = {"type": self._delta, self._field: text}
         self._events.append({"type": "content_block_delta", "index": self._index, "delta": delta})
 

@@ -26,6 +26,7 @@ class Facts:
     tools: bool = _word("capabilities", True, "The provider can call tools.")
     images: bool = _word("capabilities", True, "The models see images; else a sentence stands for each.", "R27")
     documents: bool = _word("capabilities", False, "PDF documents are taken as files; else a sentence stands for each.", "R28")
+    document_urls: bool = _word("capabilities", False, "PDF documents may lie at an address.", "R28")
     web_search: bool = _word("capabilities", False, "The provider searches the web itself.", "R29")
 
     max_output: int | None = _word("limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21")
@@ -68,7 +69,10 @@ class Facts:
         "quirks", True, "A forced tool choice may go together with thinking; else it is lowered to auto.", "T06"
     )
     stop_sequences: Literal["native", "enforced"] = _word(
-        "quirks", "native", "Who stops at a stop sequence: the provider, or this side, which then knows which one it was.", "S40 R23"
+        "quirks",
+        "native",
+        "Who stops at a stop sequence: the provider, or this side, which then knows which one it was.",
+        "S40 R23",
     )
     whole_answers: Literal["whole", "streamed"] = _word(
         "quirks",
@@ -86,4 +90,6 @@ class Facts:
     schema: tuple[str, ...] = _word(
         "quirks", (), "The rules that clean a tool's schema, in order (wire/schema.py).", "G01 G02 G03", RULES
     )
-    tokenizer: Literal["o200k", "cl100k", "estimate"] = _word("quirks", "estimate", "How tokens are counted before they are sent.", "E03")
+    tokenizer: Literal["o200k", "cl100k", "estimate"] = _word(
+        "quirks", "estimate", "How tokens are counted before they are sent.", "E03"
+    )

@@ -88,7 +88,9 @@ def _refuse_new_image(messages: list[Message]) -> None:
     for place, block in enumerate(content if isinstance(content, list) else ()):
         if block.get("type") == "image":
             where = f"messages.{len(messages) - 1}.content.{place}"
-            raise ApiError(400, "invalid_request_error", f"{where}: this model cannot see images; leave it out, or ask another model")
+            raise ApiError(
+                400, "invalid_request_error", f"{where}: this model cannot see images; leave it out, or ask another model"
+            )
 
 
 def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:

@@ -86,8 +86,11 @@ _ADVICE = "decrease input length or `max_tokens` and try again"
 def retold(words: str, told: Mapping[str, Any], context_window: int | None) -> str | None:
     """Anthropic's wording for an overflow, with the numbers that are known; None where the words tell of something else.
 
-    `told` may hold the numbers themselves (`n_prompt_tokens`, `n_ctx`); `context_window` stands in for a maximum unsaid.
+    `told`, or the `details` in it, may hold the numbers themselves (`n_prompt_tokens`, `n_ctx`); `context_window` stands
+    in for a maximum unsaid.
     """
+    if isinstance(details := told.get("details"), Mapping):
+        told = {**details, **told}
     codes = {str(told.get("code")).lower(), str(told.get("type")).lower()}
     if not (codes & _CODES or _TOO_LONG.search(words)) or _NOT_THIS.search(words):
         return None

@@ -57,6 +57,10 @@ class ToolCall:
         """Whether nothing is missing. Where there are no arguments, they may still come."""
         return self._extent.is_whole or (self._told_empty and not self._pieces)
 
+    def is_cut(self) -> bool:
+        """Whether an object has begun and has not ended."""
+        return self._streams() and not self._extent.is_whole
+
     def has_arguments(self) -> bool:
         return bool(self._pieces) or self._told_empty
 
