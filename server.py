@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
-from engine.gateway import access, config, http
+from engine.gateway import access, config, http, logs
 from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
 from engine.gateway.providers import Provider, open_providers
@@ -126,4 +126,6 @@ def _model(provider: Provider, name: str) -> dict[str, Any]:
 
 def create() -> Application:
     """The application of a worker process, by the configuration that the environment names."""
-    return Application(config.resolve(os.environ))
+    settings = config.resolve(os.environ)
+    logs.set_up(settings.log_level)
+    return Application(settings)

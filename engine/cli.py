@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from engine import BUILT_IN, Mapping, MappingError, load_mapping
-from engine.gateway import config
+from engine.gateway import config, logs
 from engine.gateway.config import LOCAL_URL, Config
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def start(file: str | None, host: str | None, port: int | None, workers: int, lo
     path = config.find(file)
     flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
     settings = replace(_told(lambda: config.load(path)), **{key: value for key, value in flags.items() if value is not None})
-    _set_up_logs(settings.log_level)
+    logs.set_up(settings.log_level)
     asyncio.run(_serve(settings, path, workers, local))
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
@@ -125,10 +125,6 @@ def _greet(settings: Config) -> None:
     address = f"http://{settings.host}:{settings.port}"
     click.echo(f"ccproxy listens on {address}", err=True)
     click.echo(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN=any claude", err=True)
-
-
-def _set_up_logs(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
 
 # Mappings

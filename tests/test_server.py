@@ -310,3 +310,15 @@ def test_S24_pings_come_in_silence(tmp_path: Path, upstream: Upstream, server: t
     assert status == 200
     assert told.startswith(b'event: ping\ndata: {"type":"ping"}\n\nevent: message_start\n')
     assert told.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+def test_two_workers_serve_the_same(tmp_path: Path, upstream: Upstream) -> None:
+    configuration = (
+        f"providers: {{ told: {{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }} }}\n"
+    )
+    upstream.answers = [Answer(chat_stream(text_chunk("Hello"), stop_chunk()))]
+    with proxy(tmp_path, configuration, "--workers", "2") as address:
+        for _ in range(6):
+            status, headers, told = ask((address, upstream), "POST", "/v1/messages", message("any", stream=True))
+            assert (status, headers["x-ccproxy-model"]) == (200, "m")
+            assert b"Hello" in told
