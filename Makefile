@@ -19,7 +19,7 @@ check: .venv/test ## lint, types, mappings
 	$(BIN)/ccproxy check
 
 bench: .venv/test
-	$(BIN)/python -m pytest bench --benchmark-only
+	$(BIN)/python -m pytest bench -o addopts=-q --capture=no
 
 update: .venv/test ## rewrite the expected texts and generated files; read the difference before it is committed
 	UPDATE_CASES=1 $(BIN)/python -m pytest

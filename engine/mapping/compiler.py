@@ -18,8 +18,8 @@ from typing import Any, ClassVar, TypeVar
 from . import nodes, selectors, templates
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
-from .functions import Function
 from .reading import SelectorError
+from .signatures import Function
 from .trees import json_tree
 
 FILE = 100_000

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from .errors import suggest
-from .functions import EXPRESSION, JSON, KINDS, Function, Kinds, Parameter
 from .reading import Node, SelectorError, names_in, parse
 from .runtime import NAMES
+from .signatures import EXPRESSION, JSON, KINDS, Function, Kinds, Parameter
 from .trees import (
     binds,
     call,
