@@ -60,21 +60,25 @@ class _Call:
             await work(self)
         except ClientLeft:
             self.status = 499
-        except ApiError as error:
-            await self._refuse(error)
-        except TranslationError as error:
-            log.error("%s %s", self.id, error)
-            await self._refuse(ApiError(500, "api_error", f"the mapping failed: {error.problem}"))
-        except Exception:
-            log.exception("%s failed", self.id)
-            await self._refuse(ApiError(500, "api_error", "ccproxy failed; its log has the trace under this request's id"))
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
+            told = self._told(error)
+            self.status = told.status
+            if not self.answering:
+                await http.send_error(self.send, told, self.id, self._headers())
         finally:
             self._log()
 
-    async def _refuse(self, error: ApiError) -> None:
-        self.status = error.status
-        if not self.answering:
-            await http.send_error(self.send, error, self.id, self._headers())
+    def _told(self, error: Exception) -> ApiError:
+        """What the client is told of trouble; what only its maker can mend goes to the log as well."""
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, framing.FramingError):
+            return ApiError(500, "api_error", f"{self._provider.name}: {error}")
+        if isinstance(error, TranslationError):
+            log.error("%s %s", self.id, error)
+            return ApiError(500, "api_error", f"the mapping failed: {error.problem}")
+        log.error("%s failed", self.id, exc_info=error)
+        return ApiError(500, "api_error", "ccproxy failed; its log has the trace under this request's id")
 
     def _headers(self) -> list[tuple[str, str]]:
         headers = [("request-id", self.id)]
@@ -92,7 +96,7 @@ class _Call:
 
     def _log(self) -> None:
         where = f"{self.route.provider.name}/{self.route.model} ({self.route.reason})" if self.route else "-"
-        log.info("%s %s %d %.0f ms", self.id, where, self.status, (perf_counter() - self.began) * 1000)
+        log.info("%s %s %d %.0f ms", self.id, _header_text(where), self.status, (perf_counter() - self.began) * 1000)
 
     # What is asked
 
@@ -231,12 +235,10 @@ class _Call:
                     break
                 sent = perf_counter()
             events = exchange.finish()
-        except (ApiError, framing.FramingError, TranslationError) as error:
-            broken = error if isinstance(error, ApiError) else ApiError(500, "api_error", f"{exchange.provider}: {error}")
+        except Exception as error:  # noqa: BLE001 - the client waits for an end, whatever happened
             if not out.open:
-                raise broken from error
-            log.warning("%s %s", self.id, error)
-            events = exchange.fail(broken)
+                raise
+            events = exchange.fail(self._told(error))
         if exchange.failure:
             if not out.open:
                 raise exchange.failure
@@ -280,5 +282,5 @@ class _EventStream:
 
 
 def _header_text(text: str) -> str:
-    """Text that may stand in a header: a model's name comes from outside and may hold anything."""
+    """Text that may stand in a header or a line of the log: a model's name comes from outside and may hold anything."""
     return "".join(character if " " <= character <= "~" else "?" for character in text)
