@@ -235,7 +235,7 @@ class _Call:
                     break
                 sent = perf_counter()
             events = exchange.finish()
-        except Exception as error:  # noqa: BLE001 - the client waits for an end, whatever happened
+        except Exception as error:
             if not out.open:
                 raise
             events = exchange.fail(self._told(error))
