@@ -5,6 +5,7 @@
 import json
 import re
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -435,3 +436,11 @@ def test_what_stands_around_a_secret_stays(words, expected):
 )
 def test_what_is_no_secret_stays(words):
     assert redact(words) == words
+
+
+@pytest.mark.parametrize("piece", ["word ", "a.", "sk-", "a-", "1:", "key: ", "@a.", "at x\n"])
+def test_a_long_message_is_read_in_a_moment(piece):
+    start = perf_counter()
+    told(500, piece * 100_000)
+    # Patterns that try again from each letter took minutes for some of these.
+    assert perf_counter() - start < 0.5

@@ -4,6 +4,7 @@
 import base64
 import json
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.wire import pictures, tokens
+
+# ruff: noqa: E501 - the texts that are counted are kept as people write them
 
 ROOT = Path(__file__).parents[1]
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
@@ -186,13 +189,14 @@ def test_E03_the_estimate_is_within_a_tenth_of_the_vocabulary(kind):
     texts = [text for text in KINDS[kind]() if text]
     pairs = [(tokens.estimate_text(text), exact(text)) for text in texts]
     errors = [abs(estimated - counted) / counted for estimated, counted in pairs]
-    # How many characters of these scripts make a token depends on how common the words are, which their bytes do not tell.
-    allowed = 0.20 if kind in ("chinese", "korean") else 0.10
+    # How many Chinese characters make a token depends on how common the words are, which their bytes do not tell.
+    allowed = 0.15 if kind == "chinese" else 0.10
     assert sum(errors) / len(errors) < allowed, pairs
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="../shared is not here")
 def test_E03_the_estimate_holds_for_technical_notes():
+    assert list(SHARED.glob("*.md"))
     for page in SHARED.glob("*.md"):
         text = page.read_text()
         assert tokens.estimate_text(text) == pytest.approx(exact(text), rel=0.15), page.name
@@ -208,21 +212,21 @@ def exact(text: str) -> int:
 
 
 def test_E03_a_vocabulary_counts_as_the_provider_does():
-    # What OpenAI charged for these: shared/corpus, openai chat_completions without tools.
     assert tokens.count(said("Hello, world!"), "o200k") == tokens.Count(3 + 4 + 4, exact=True)
     assert exact("Antidisestablishmentarianism") == 6
-    assert tokens.count(said("中文"), "cl100k").tokens != tokens.count(said("你好吗，世界"), "o200k").tokens
+    assert tokens.count(said(CHINESE), "cl100k").tokens > tokens.count(said(CHINESE), "o200k").tokens
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded traffic (../shared/corpus) is not here")
 def test_E03_the_count_is_what_a_provider_charged_for_a_plain_chat():
-    charged = dict(recorded_chats())
+    charged = list(recorded_chats())
     assert charged
-    assert all(abs(counted - paid) <= 2 for counted, paid in charged.values()), charged
+    # One token less, for the models that reason.
+    assert [counted - paid for counted, paid in charged if counted - paid not in {0, 1}] == []
 
 
 def recorded_chats() -> Any:
-    """Plain conversations with models that use o200k: their names, what we count and what was charged."""
+    """Plain conversations with models that use o200k: what we count and what was charged."""
     for line in (SHARED / "corpus" / "INDEX.jsonl").read_text().splitlines():
         entry = json.loads(line)
         if (entry["provider"], entry["api"], entry["status"]) != ("openai", "chat_completions", 200) or entry["stream"]:
@@ -230,11 +234,14 @@ def recorded_chats() -> Any:
         record = json.loads((SHARED / "corpus" / entry["file"]).read_text())
         request = record["request"] or {}
         messages = request.get("messages", [])
-        plain = all(isinstance(message.get("content"), str) and len(message) == 2 for message in messages)
-        special = {"tools", "functions", "response_format", "web_search_options", "modalities", "audio"} & set(request)
-        new = str(request.get("model")).startswith(("gpt-4o", "gpt-4.1", "gpt-5", "o3", "o4"))
-        if plain and messages and new and not special and "search" not in request["model"]:
-            yield entry["file"], (tokens.count(request, "o200k").tokens, record["response"]["usage"]["prompt_tokens"])
+        plain = all(set(message) == {"role", "content"} and only_text(message["content"]) for message in messages)
+        special = {"tools", "functions", "response_format", "web_search_options"} & set(request)
+        if plain and messages and not special and re.match(r"gpt-(4o|4\.1|5)(?!.*search)|o\d", request["model"]):
+            yield tokens.count(request, "o200k").tokens, record["response"]["usage"]["prompt_tokens"]
+
+
+def only_text(content: Any) -> bool:
+    return isinstance(content, str) or all(part["type"] == "text" for part in content)
 
 
 def test_E03_half_an_emoji_is_counted():
@@ -341,9 +348,9 @@ def test_a_document_costs_by_its_size():
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=40), st.sampled_from([b"", *(data[:16] for data in PICTURES.values())]))
 def test_a_broken_picture_has_no_size_rather_than_an_error(data, head):
-    size = pictures.size(base64.b64encode(head + data).decode())
-    assert size is None or len(size) == 2
-    assert pictures.size(data.decode("latin-1")) is None or True
+    for text in (base64.b64encode(head + data).decode(), data.decode("latin-1")):
+        size = pictures.size(text)
+        assert size is None or min(size) >= 0
 
 
 json_values = st.recursive(

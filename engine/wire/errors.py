@@ -9,6 +9,8 @@ from . import overflow, waiting
 from .redact import redact
 
 LONGEST_WORDS = 1_000
+# An error that goes on longer than this quotes something.
+_READ = 8_000
 
 
 class ApiError(Exception):
@@ -150,7 +152,7 @@ def from_provider(
     """
     said = _said(told.get("message"))
     status = _status(status, told)
-    evidence = " ".join(_evidence(said, told))
+    evidence = " ".join(part[:_READ] for part in _evidence(said, told))
     message = f"{provider}: {_words(status, said, told)}"
     if too_long := _too_long(status, said, evidence, told, context_window):
         return ApiError(INVALID.status, INVALID.type, f"{too_long}\n{message}")
@@ -204,7 +206,7 @@ def _words(status: int, said: str, told: Mapping[str, Any]) -> str:
         title = re.search(r"(?is)<(title|h1)[^>]*>(.*?)</\1>", said)
         name = " ".join(re.sub(r"<[^>]+>", " ", title[2]).split()) if title else f"HTTP {status}"
         return f"{redact(name[:200])} (an HTML page: a firewall or proxy on the way answered rather than the API)"
-    words = redact(said[: 10 * LONGEST_WORDS])
+    words = redact(said[:_READ])
     if not words:
         return f"HTTP {status} without a word of explanation" + "".join(f" ({redact(code)})" for code in _codes(told, {})[:1])
     return words if len(words) <= LONGEST_WORDS else words[:LONGEST_WORDS].rstrip() + " …"

@@ -20,7 +20,7 @@ _SECRETS = (
     (r"\b(?:AIza|ya29\.|AQ\.|AKIA|ASIA)[\w-]{10,}", "[key]"),
     (
         r"""\b(?:sk|pk|rk|ak|gsk|xai|nvapi|hf|r8|fw|csk|pplx|tgp|glpat|gh[opsu]|github_pat|key|api)[-_]
-        (?=[\w*-]*[\d*])[\w*-]{8,}""",
+        (?=[\w*-]{0,200}[\d*])[\w*-]{8,}""",
         "[key]",
     ),
     (r"\barn:aws[\w-]*:[\w:/.*-]+", "[account]"),
@@ -32,10 +32,10 @@ _SECRETS = (
     (r"\b(projects|organizations|accounts|subscriptions|tenants)/[\w-]*\d[\w-]*", r"\1/[account]"),
     # Ids, not names such as user_message: they hold a digit or a capital.
     (r"\b(?:org|proj|user|team|acct|wrkspc|cus)[-_](?-i:(?=[a-z]*[A-Z0-9]))\w{6,}", "[account]"),
-    (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[e-mail]"),
+    (r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b", "[e-mail]"),
     (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?![\w.]*\d)", "[address]"),
     (rf"(?<![\w:.])\[?(?:{_IPV6})\]?(?![\w:])", "[address]"),
-    (r"\b[a-z0-9](?:[\w-]*\.)+(?:internal|local|svc|lan|corp|intranet)(?::\d+)?\b", "[address]"),
+    (r"(?<![\w.-])(?:[\w-]{1,63}\.){1,8}(?:internal|local|svc|lan|corp|intranet)(?::\d+)?\b", "[address]"),
     # Keys without a prefix: long, of letters and digits mixed.
     (r"(?<![\w/-])(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{32,}(?:\.[a-z0-9]{8,})?(?![\w/-])", "[key]"),
 )
