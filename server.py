@@ -1,5 +1,6 @@
 """The ASGI application: a route table and the application's lifespan; nothing about formats."""
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -12,6 +13,8 @@ from engine.gateway.providers import Provider, open_providers
 from engine.gateway.proxy import Proxy
 from engine.gateway.router import CLAUDE_PREFIX, Router, plain_name
 from engine.wire.errors import ApiError
+
+log = logging.getLogger("ccproxy")
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -45,10 +48,18 @@ class Application:
         if scope["type"] == "lifespan":
             await self.lifespan(receive, send)
         elif scope["type"] == "http":
-            try:
-                await self.handler(scope)(scope, receive, send)
-            except ApiError as error:
-                await http.send_error(send, error, "req_none")
+            await self.serve(scope, receive, send)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        id = http.request_id()
+        try:
+            await self.handler(scope)(scope, receive, send)
+        except ApiError as error:
+            log.info("%s %s %s %d", id, scope["method"], http.one_line(scope["path"]), error.status)
+            await http.send_error(send, error, id)
+        except Exception:
+            log.exception("%s failed", id)
+            await http.send_error(send, ApiError(500, "api_error", "ccproxy failed; its log has the trace"), id)
 
     def handler(self, scope: Scope) -> Handler:
         """What serves a request. Raises ApiError where nothing does, or where the asker may not ask."""
@@ -92,22 +103,24 @@ class Application:
             pass
         else:
             told |= {"providers": list(self.providers), "uptime_seconds": round(monotonic() - self.began, 1)}
-        await http.send_json(send, 200, told)
+        await http.send_json(send, 200, http.json(told))
 
     async def ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         ready = bool(self.providers)
-        await http.send_json(send, 200 if ready else 503, {"status": "ready" if ready else "no provider can be called"})
+        told = {"status": "ready" if ready else "no provider can be called"}
+        await http.send_json(send, 200 if ready else 503, http.json(told))
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         data = [_model(provider, name) for provider, name in self.router.models()]
         first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-        await http.send_json(send, 200, {"data": data, "has_more": False, "first_id": first, "last_id": last})
+        told = {"data": data, "has_more": False, "first_id": first, "last_id": last}
+        await http.send_json(send, 200, http.json(told))
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = plain_name(scope["path"].partition("/models/")[2])
         for provider, name in self.router.models():
             if wanted == f"{provider.name}/{name}":
-                return await http.send_json(send, 200, _model(provider, name))
+                return await http.send_json(send, 200, http.json(_model(provider, name)))
         raise ApiError(404, "not_found_error", f"model: {wanted}")
 
 

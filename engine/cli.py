@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from server import Application
 
 Result = TypeVar("Result")
+
+SHOWN_KEY = "$KEY"
+"""Stands for the key in what `try` prints."""
+
+GRACE = 10.0
+"""Seconds that running answers have left when the server is told to stop. Told again, it stops at once."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,25 +49,40 @@ def main() -> None:
 def start(file: str | None, host: str | None, port: int | None, workers: int, local: bool, log_level: str | None) -> None:
     """Serve, in the foreground."""
     path = config.find(file)
+    if host and not (host := config.address(host)):
+        raise click.BadParameter("an address is meant: 127.0.0.1, 0.0.0.0, ::1", param_hint="--host")
     flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
-    settings = replace(_told(lambda: config.load(path)), **{key: value for key, value in flags.items() if value is not None})
+    settings = replace(_or_fail(lambda: config.load(path)), **{key: value for key, value in flags.items() if value is not None})
     logs.set_up(settings.log_level)
-    asyncio.run(_serve(settings, path, workers, local))
+    code = asyncio.run(_serve(settings, path, workers, local))
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
-async def _serve(settings: Config, path: Path | None, workers: int, local: bool) -> None:
+async def _serve(settings: Config, path: Path | None, workers: int, local: bool) -> int:
+    """Serve until told to stop; the command's exit code."""
+    _check_port(settings)
     async with AsyncExitStack() as stack:
         if url := await _local_model(settings, local, stack):
             settings = config.with_local(settings, url)
         application = _application(settings)
         if workers == 1:
-            await _serve_here(settings, application)
-        else:
-            await _serve_in_processes(settings, path, url, workers)
+            return await _serve_here(settings, application)
+        return await _serve_in_processes(settings, path, url, workers)
+
+
+def _check_port(settings: Config) -> None:
+    """Granian shares a port with whoever listens on it, and then each request goes to one of the two."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # A port that was used a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            _fail(f"ccproxy: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
 
 
 async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) -> str | None:
@@ -82,49 +104,64 @@ async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) ->
 
 def _application(settings: Config) -> "Application":
     from engine.gateway.access import UnsafeAddress
-    from engine.gateway.providers import MissingKey
+    from engine.gateway.providers import ProviderError
     from server import Application
 
     try:
-        return _told(lambda: Application(settings))
-    except (UnsafeAddress, MissingKey) as error:
+        return _or_fail(lambda: Application(settings))
+    except (UnsafeAddress, ProviderError) as error:
         _fail(f"ccproxy: {error}")
 
 
-async def _serve_here(settings: Config, application: "Application") -> None:
+async def _serve_here(settings: Config, application: "Application") -> int:
     """One worker: Granian in this process, which listens a fifth of a second after the command."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
     server = Server(application, settings.host, settings.port, interface=Interfaces.ASGI, log_enabled=False, websockets=False)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
     server.on_startup(lambda: _greet(settings))
-    await server.serve()
+    serving = asyncio.ensure_future(server.serve())
+    _on_stop(lambda: _stop(server, serving))
+    with suppress(asyncio.CancelledError):
+        await serving
+    return 0
 
 
-async def _serve_in_processes(settings: Config, path: Path | None, local_url: str | None, workers: int) -> None:
+def _stop(server: Any, serving: "asyncio.Future[None]") -> None:
+    """Granian waits for running answers without limit, so the limit is set here."""
+    if server.interrupt_signal:
+        serving.cancel()
+    server.stop()
+    asyncio.get_running_loop().call_later(GRACE, serving.cancel)
+
+
+def _on_stop(act: Callable[[], Any]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, act)
+
+
+async def _serve_in_processes(settings: Config, path: Path | None, local_url: str | None, workers: int) -> int:
     """Several workers: Granian's own command, whose processes read the same configuration for themselves."""
-    environment = dict(os.environ)
-    if path:
-        environment["CCPROXY_CONFIG"] = str(path)
-    if local_url:
-        environment[LOCAL_URL] = local_url
-    command = ["--interface", "asgi", "--factory", "--no-ws", "--no-log", "--workers", str(workers)]
-    address = ["--host", settings.host, "--port", str(settings.port)]
+    environment = os.environ | {config.LOG_LEVEL: settings.log_level}
+    environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
+    environment |= {LOCAL_URL: local_url} if local_url else {}
+    command = ["--interface", "asgi", "--factory", "--no-ws", "--no-log", "--workers-kill-timeout", str(int(GRACE))]
+    address = ["--host", settings.host, "--port", str(settings.port), "--workers", str(workers)]
     granian = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "granian", *command, *address, "server:create", env=environment
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, granian.send_signal, number)
+    _on_stop(granian.terminate)
     _greet(settings)
-    await granian.wait()
+    return await granian.wait()
 
 
 def _greet(settings: Config) -> None:
-    address = f"http://{settings.host}:{settings.port}"
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = everywhere.get(settings.host, settings.host)
+    address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    key = "$CCPROXY_API_KEY" if settings.api_key else "any"
     click.echo(f"ccproxy listens on {address}", err=True)
-    click.echo(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN=any claude", err=True)
+    click.echo(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude", err=True)
 
 
 # Mappings
@@ -144,7 +181,7 @@ def check(files: tuple[Path, ...]) -> None:
 
 
 def _reachable() -> list[Path]:
-    settings = _told(lambda: config.load(config.find(None)))
+    settings = _or_fail(lambda: config.load(config.find(None)))
     folders = [settings.mappings.expanduser(), BUILT_IN]
     return [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.yaml"))]
 
@@ -189,8 +226,9 @@ def try_mapping(mapping: str, stream: bool) -> None:
         validate.check(request)
         if stream:
             request["stream"] = True
-        exchange = Exchange(loaded.name, loaded, loaded.models.get("main") or request["model"], request, request_id="req_try")
-        where = exchange.endpoint(loaded.base_url or "", "$KEY")
+        model = loaded.models.get("main") or request["model"]
+        exchange = Exchange(loaded.name, loaded, model, request, request_id="req_try", key=SHOWN_KEY)
+        where = exchange.endpoint(loaded.base_url or "")
     except (ApiError, TranslationError) as error:
         _fail(str(error))
     told: dict[str, Any] = {**where, "body": exchange.body, "lost": exchange.lost}
@@ -205,14 +243,14 @@ def version() -> None:
 
 def _mapping(name: str) -> Mapping:
     """A mapping by its name, or by its file's path."""
-    settings = _told(lambda: config.load(config.find(None)))
-    return _told(lambda: load_mapping(Path(name) if name.endswith(".yaml") else name, [settings.mappings.expanduser()]))
+    settings = _or_fail(lambda: config.load(config.find(None)))
+    return _or_fail(lambda: load_mapping(Path(name) if name.endswith(".yaml") else name, [settings.mappings.expanduser()]))
 
 
 # Telling
 
 
-def _told(work: Callable[[], Result]) -> Result:
+def _or_fail(work: Callable[[], Result]) -> Result:
     """The work's result; what is wrong with a file is told with its picture, and ends the command."""
     try:
         return work()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,9 @@ def test_version() -> None:
         ("timeouts: { silence: long }\n", "a time is meant here: 30s, 5m, 500ms"),
         ("logs: { level: loud }\n", "unknown level 'loud'; it is one of debug, info, warning, error"),
         ("host: 0.0.0.0\nproviders: { openai-chat: { api_key: k } }\n", "host 0.0.0.0 can be reached by others: set `api_key`"),
+        ("host: somewhere\n", "config.yaml:1:7: 'somewhere' is no address to listen on"),
+        ("providers: { openai-chat: { base_url: api.example.com, api_key: k } }\n", "`base_url` begins with http:// or https://"),
+        ("providers: { openai-chat: { api_key: “k” } }\n", "holds a character that no key has"),
         ("- a list\n", "a configuration is an object: keys and values"),
         ("port: [1\n", "config.yaml:"),
     ],
@@ -124,6 +128,21 @@ def test_mistakes_in_the_configuration(configuration: str, words: str, home: Pat
     assert code == 1
     assert words in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken(workers: str, home: Path) -> None:
+    """Granian would share it, and each request would go to one of the two."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        code, told = start(home, f"port: {port}\nproviders: {{ openai-chat: {{ api_key: k }} }}\n", "--workers", workers)
+    assert (code, told) == (1, f"ccproxy: cannot listen on 127.0.0.1:{port}: Address already in use\n")
+
+
+def test_an_address_that_is_none() -> None:
+    told = ccproxy("start", "--host", "somewhere")
+    assert told.exit_code == 2
+    assert "an address is meant" in told.output
 
 
 def test_a_configuration_that_is_not_there(home: Path) -> None:

@@ -322,3 +322,133 @@ def test_two_workers_serve_the_same(tmp_path: Path, upstream: Upstream) -> None:
             status, headers, told = ask((address, upstream), "POST", "/v1/messages", message("any", stream=True))
             assert (status, headers["x-ccproxy-model"]) == (200, "m")
             assert b"Hello" in told
+
+
+# Found by a review, each with the answer that it now has
+
+
+def whole(reply: Any, status: int = 200, **fields: Any) -> Answer:
+    data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    return Answer([data], status=status, content_type="application/json", **fields)
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_half_an_emoji_is_no_reason_to_lose_an_answer(stream: bool, server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [Answer(chat_stream(text_chunk("a\ud83d"), stop_chunk())) if stream else whole(said("a\ud83d"))]
+    status, _, told = ask(server, "POST", "/v1/messages", message(stream=stream))
+    assert status == 200
+    assert b'"a\\ud83d"' in told
+
+
+def test_half_an_emoji_in_an_error(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [whole({"error": {"message": "no \ud83d"}}, 400)]
+    status, _, told = ask(server, "POST", "/v1/messages", message())
+    assert (status, json.loads(told)["error"]["message"]) == (400, "told: no \ud83d")
+
+
+def test_done_ends_the_answer_whatever_the_connection_does(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [Answer([*chat_stream(text_chunk("Hello"), stop_chunk()), 5.0])]
+    began = time.monotonic()
+    status, _, told = ask(server, "POST", "/v1/messages", message(stream=True))
+    assert (status, told.endswith(b'{"type":"message_stop"}\n\n'), b"error" in told) == (200, True, False)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_key_that_a_provider_quotes_is_not_passed_on(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    for answer in (whole({"error": {"message": "sk-secret is wrong"}}, 401), whole(b"sk-secret is wrong")):
+        for stream in (True, False):
+            upstream.answers = [answer]
+            _, _, told = ask(server, "POST", "/v1/messages", message(stream=stream))
+            assert b"[key] is wrong" in told
+            assert b"sk-secret" not in told
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_redirect_is_told_as_what_it_is(stream: bool, server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [Answer([b"moved"], status=307, headers={"location": "https://elsewhere.example/v1"})]
+    status, headers, told = ask(server, "POST", "/v1/messages", message(stream=stream))
+    assert (status, headers["x-should-retry"]) == (400, "false")
+    assert b"redirects to https://elsewhere.example/v1 (HTTP 307); check its base_url" in told
+
+
+@pytest.mark.parametrize("header", [{"host": "["}, {"origin": "http://["}, {"host": "127.0.0.1", "origin": "null"}])
+def test_a_host_that_is_none(header: dict[str, str], server: tuple[str, Upstream]) -> None:
+    status, headers, told = ask(server, "POST", "/v1/messages", message(), header)
+    assert (status, json.loads(told)["error"]["type"]) == (403, "permission_error")
+    assert json.loads(told)["request_id"] == headers["request-id"] != "req_none"
+
+
+def test_max_tokens_0_as_a_stream(server: tuple[str, Upstream]) -> None:
+    _, headers, told = ask(server, "POST", "/v1/messages", message(stream=True) | {"max_tokens": 0})
+    assert headers["content-type"].startswith("text/event-stream")
+    assert told.startswith(b"event: message_start\n")
+
+
+def test_headers_stay_headers_whatever_is_named_in_them(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [whole({"error": {"message": "slow"}}, 429, headers={"retry-after": "3"})]
+    fields = {f"unknown_{number}": 1 for number in range(500)}
+    status, headers, _ = ask(server, "POST", "/v1/messages", message("told/" + "m" * 20_000, **fields))
+    assert status == 429
+    assert all(len(value) <= 1_000 for value in headers.values())
+
+
+def test_a_schema_that_makes_no_sense_is_passed_on(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [whole(said("ok"))]
+    schema = {"type": "object", "required": 5, "properties": {"a": 5}}
+    form = {"format": {"type": "json_schema", "schema": schema}}
+    assert ask(server, "POST", "/v1/messages", message(output_config=form))[0] == 200
+
+
+def test_an_error_in_a_shape_that_nobody_knows_is_no_overflow(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    for reply in ({"error": 5}, {"error": {"message": {"a": 1}}}, [1, 2]):
+        upstream.answers = [whole(reply, 400)]
+        status, _, told = ask(server, "POST", "/v1/messages", message())
+        assert status == 400
+        assert b"prompt is too long" not in told
+
+
+def test_a_counter_that_fails_is_done_without(tmp_path: Path, upstream: Upstream) -> None:
+    configuration = f"providers: {{ there: {{ mapping: llamacpp, base_url: '{upstream.base_url}', models: [m] }} }}\n"
+    with proxy(tmp_path, configuration) as address:
+        for answer in (whole(b"not JSON"), whole({"input_tokens": True}), whole({}, 500)):
+            upstream.answers = [answer]
+            place = (address, upstream)
+            status, _, told = ask(place, "POST", "/v1/messages/count_tokens", {"model": "m", "messages": HELLO})
+            assert status == 200
+            assert 1 < json.loads(told)["input_tokens"] < 30
+        upstream.answers = [Answer([5.0])]
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        connection.request("POST", "/v1/messages/count_tokens", json.dumps({"model": "m", "messages": HELLO}))
+        time.sleep(0.3)
+        connection.close()
+        assert upstream.left.wait(2)
+
+
+def test_a_netrc_is_not_read(tmp_path: Path, upstream: Upstream) -> None:
+    (tmp_path / ".netrc").write_text("default login someone password hunter2\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    configuration = (
+        f"providers: {{ told: {{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: k1, models: [m] }} }}\n"
+    )
+    upstream.answers = [whole(said("ok"))]
+    with proxy(tmp_path, configuration) as address:
+        assert ask((address, upstream), "POST", "/v1/messages", message("any"))[0] == 200
+    assert upstream.requests[-1]["headers"]["authorization"] == "Bearer k1"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_waits_for_running_answers_and_for_no_others(workers: str, tmp_path: Path, upstream: Upstream) -> None:
+    """An answer that takes two seconds more is finished."""
+    configuration = (
+        f"providers: {{ told: {{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }} }}\n"
+    )
+    upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 2.0, *chat_stream(text_chunk("lo"), stop_chunk())])]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with proxy(tmp_path, configuration, "--workers", workers) as address:
+            answer = pool.submit(ask, (address, upstream), "POST", "/v1/messages", message("any", stream=True))
+            time.sleep(0.7)
+        assert answer.result()[2].endswith(b'{"type":"message_stop"}\n\n')

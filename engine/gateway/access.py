@@ -45,6 +45,12 @@ def _check_local(scope: Scope) -> None:
     # across origins. Neither gets an answer. https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin
     for name in (b"host", b"origin"):
         value = header(scope, name)
-        host = urlsplit(value if name == b"origin" else f"//{value}").hostname if value else None
-        if value and not is_loopback(host or ""):
+        if value and not is_loopback(_host(value if name == b"origin" else f"//{value}")):
             raise ApiError(403, "permission_error", f"the {name.decode()} {value!r} is not this machine")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

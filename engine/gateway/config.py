@@ -3,6 +3,7 @@
 Read with the mappings' own YAML reader, so that a mistake is told at its line and column.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from engine.mapping.errors import Place, Problems, Source, suggest
 HOME = Path("~/.ccproxy")
 LOCAL_URL = "CCPROXY_LOCAL_URL"
 """The variable by which the command tells its worker processes where the local model listens."""
+LOG_LEVEL = "CCPROXY_LOG_LEVEL"
+"""The same for its flag's level."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
@@ -55,6 +58,14 @@ class Config:
     log_level: str = "info"
 
 
+def address(host: str) -> str | None:
+    """The numeric address that a host to listen on means; None where it is none."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
+    except ValueError:
+        return None
+
+
 def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path | None:
     """Which file is read: the flag's, `$CCPROXY_CONFIG`, `~/.ccproxy/config.yaml`; None where that is not there.
 
@@ -85,6 +96,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
 def resolve(environment: Mapping[str, str] = os.environ) -> Config:
     """The configuration of a worker process, which knows only its environment."""
     settings = load(find(None, environment), environment)
+    settings = replace(settings, log_level=environment.get(LOG_LEVEL) or settings.log_level)
     url = environment.get(LOCAL_URL)
     return with_local(settings, url) if url else settings
 
@@ -105,7 +117,7 @@ class _Reader:
         told = self.object(
             document,
             {
-                "host": self.text,
+                "host": self.address,
                 "port": self.whole_number,
                 "api_key": self.text,
                 "providers": self.providers,
@@ -156,6 +168,13 @@ class _Reader:
                 self.problems.add(value.place, "a text is meant here")
             return None
         return VARIABLE.sub(lambda match: self.variable(match[1], value), str(said))
+
+    def address(self, value: Value) -> str | None:
+        said = self.text(value)
+        found = address(said) if said is not None else None
+        if said is not None and found is None:
+            self.problems.add(value.place, f"{said!r} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1")
+        return found
 
     def log_level(self, value: Value) -> str | None:
         level = self.text(value)

@@ -4,11 +4,9 @@ from collections.abc import Mapping as Headers
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from engine.mapping.errors import Problem
 from engine.mapping.loader import Mapping
-from engine.wire import errors, framing, history, reasoning, tokens
+from engine.wire import errors, framing, history, jsontext, reasoning, tokens
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError
 
@@ -27,13 +25,24 @@ class Exchange:
     """A client's request on its way to a provider, and the provider's answer on its way back.
 
     `body` is what goes upstream and `lost` what of the request does not, each with the reason; `streams`: a stream is
-    asked for. Whole answers and streams go through the same deltas and the same assembler, so both give the same message.
+    asked for. The provider's `key` is in none of its errors. Whole answers and streams go through the same deltas and the
+    same assembler, so both give the same message.
     """
 
-    def __init__(self, provider: str, mapping: Mapping, model: str, request: dict[str, Any], *, request_id: str):
+    def __init__(
+        self,
+        provider: str,
+        mapping: Mapping,
+        model: str,
+        request: dict[str, Any],
+        *,
+        request_id: str,
+        key: str | None = None,
+    ):
         self.provider = provider
         self.mapping = mapping
         self.model = model
+        self.key = key
         self.request_id = request_id
         self.known = (mapping.models.get("known") or {}).get(model) or {}
         facts = replace(mapping.facts, max_output=self.known["output"]) if "output" in self.known else mapping.facts
@@ -72,22 +81,33 @@ class Exchange:
                 raise
             raise TranslationError(problem) from error
 
-    def endpoint(self, base_url: str, key: str | None) -> dict[str, Any]:
+    def endpoint(self, base_url: str) -> dict[str, Any]:
         """Where the body goes: url and headers."""
-        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, key, self.streams)
+        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, self.key, self.streams)
         return where
+
+    def count_endpoint(self, base_url: str) -> dict[str, Any] | None:
+        """Where the provider counts the body's tokens; None where it does not."""
+        section = self.mapping.count_endpoint
+        where: dict[str, Any] | None = self._run(section, base_url, self.model, self.key) if section else None
+        return where
+
+    def counted(self, reply: Any) -> int | None:
+        """The provider's count; None where the reply holds none."""
+        count = self._run(self.mapping.count, reply).get("input_tokens") if self.mapping.count else None
+        return count if type(count) is int else None
 
     # A stream
 
     @property
-    def started(self) -> bool:
-        """Whether an event has gone out: until then an error is still a status."""
-        return self._assembler.started
+    def is_complete(self) -> bool:
+        """Whether the provider has said that its stream is, though it may keep the connection."""
+        return self._decoder.done
 
     @property
     def over(self) -> bool:
         """Whether nothing that the provider may still send will reach the client."""
-        return self._assembler.stopped or self.failure is not None
+        return self.is_complete or self._assembler.stopped or self.failure is not None
 
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
@@ -108,15 +128,13 @@ class Exchange:
     def _say(self, deltas: list[dict[str, Any]]) -> list[Event]:
         events: list[Event] = []
         for delta in deltas:
-            events += self._assembler.feed(self._told(delta) if "error" in delta else delta)
+            events += self._assembler.feed(self._error_delta(delta) if "error" in delta else delta)
         return events
 
-    def _told(self, delta: dict[str, Any]) -> dict[str, Any]:
+    def _error_delta(self, delta: dict[str, Any]) -> dict[str, Any]:
         """What the provider reports in place of an answer, in Anthropic's words."""
         told = delta["error"]
-        self.failure = self.failure or errors.from_provider(
-            self.provider, 200, told if isinstance(told, dict) else {"message": told}, {}
-        )
+        self.failure = self.failure or self._error(200, told if isinstance(told, dict) else {"message": told}, {})
         return {"error": {"type": self.failure.type, "message": self.failure.message}}
 
     def _end(self, *, clean: bool) -> list[Event]:
@@ -126,18 +144,18 @@ class Exchange:
             self._assembler.feed({"usage": estimated})
         events = self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
-            self.failure = errors.from_provider(self.provider, 500, self._assembler.failure, {})
+            self.failure = self._error(500, self._assembler.failure, {})
         return events
 
     # A whole answer
 
-    def answer_nothing(self) -> dict[str, Any]:
-        """The message of a request for no tokens."""
-        return fold([*self._assembler.feed({"stop": "max_tokens"}), *self._assembler.end(clean=True)])
+    def nothing(self) -> list[Event]:
+        """The events of an answer of no tokens."""
+        return [*self._assembler.feed({"stop": "max_tokens"}), *self._assembler.end(clean=True)]
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""
-        deltas = _told_apart(self._run(self.mapping.response, reply, self.model))
+        deltas = _with_keys(self._run(self.mapping.response, reply, self.model))
         return self.gather(self._say(deltas) + self._end(clean=True))
 
     def gather(self, events: list[Event]) -> dict[str, Any]:
@@ -149,8 +167,8 @@ class Exchange:
     def refuse(self, status: int, data: bytes, headers: Headers[str, str]) -> ApiError:
         """The client's error for a provider's refusal."""
         try:
-            reply = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            reply = jsontext.loads(data)
+        except ValueError:
             reply = data.decode(errors="replace")
         # https://ai.google.dev/gemini-api/docs/troubleshooting: some answer with a list of one error.
         if isinstance(reply, list) and len(reply) == 1:
@@ -158,10 +176,17 @@ class Exchange:
         told = self._run(self.mapping.error, status, reply)
         if "message" not in told and isinstance(reply, str):
             told = told | {"message": reply}
-        return errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
+        return self._error(status, told, headers)
+
+    def _error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
+        error = errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
+        if self.key:
+            # Some quote the key that they refuse, and not every key looks like one.
+            error.message = error.message.replace(self.key, "[key]")
+        return error
 
 
-def _told_apart(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_keys(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """In a whole answer each tool delta is a call of its own, though nothing may tell it from the one before (S09)."""
     for number, delta in enumerate(deltas):
         tool = delta.get("tool")

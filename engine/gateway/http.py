@@ -1,11 +1,15 @@
 """ASGI in a dozen small functions: bodies in, answers out."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import orjson
 
+from engine.wire import jsontext
 from engine.wire.errors import ApiError
+
+LONGEST_LINE = 1_000
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -48,26 +52,34 @@ def header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
+def request_id() -> str:
+    """A new name for a request, by which a client's error and the log find each other."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+def one_line(text: str) -> str:
+    """Text that may stand in a header or a line of the log: names come from outside, and may hold anything at any length."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text[:LONGEST_LINE])
+
+
+def json(value: Any) -> bytes:
+    """What is sent of a value: halves of an emoji, which a model may write, are no reason to send nothing."""
+    return jsontext.dumps(value)
+
+
 async def start(send: Send, status: int, headers: Headers) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
-        }
-    )
+    told = [(name.encode(), one_line(value).encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": told})
 
 
 async def send_piece(send: Send, data: bytes, *, last: bool = False) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
-async def send_json(send: Send, status: int, value: Any, headers: Headers = ()) -> None:
-    data = orjson.dumps(value)
+async def send_json(send: Send, status: int, data: bytes, headers: Headers = ()) -> None:
     await start(send, status, [("content-type", "application/json"), ("content-length", str(len(data))), *headers])
     await send_piece(send, data, last=True)
 
 
-async def send_error(send: Send, error: ApiError, request_id: str, headers: Headers = ()) -> None:
-    told = {"request-id": request_id, **dict(headers), **error.headers()}
-    await send_json(send, error.status, error.body(request_id), told.items())
+async def send_error(send: Send, error: ApiError, id: str) -> None:
+    await send_json(send, error.status, json(error.body(id)), [("request-id", id), *error.headers().items()])

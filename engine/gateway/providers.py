@@ -32,30 +32,30 @@ class Provider:
     @property
     def main(self) -> str | None:
         """The model of a request that names none of this provider's."""
-        return self.models[0] if self.models else self._told.get("main")
+        return self.models[0] if self.models else self._models_at_home.get("main")
 
     def known_models(self) -> tuple[str, ...]:
         """What `/v1/models` lists: the configuration's list, else the mapping's."""
-        return self.models or tuple(self._told.get("known") or ())
+        return self.models or tuple(self._models_at_home.get("known") or ())
 
     def facts_of(self, model: str) -> dict[str, Any]:
         """What the mapping says of a model: limits and prices (mapping/words.py, MODEL_FACTS)."""
-        return (self._told.get("known") or {}).get(model) or {}
+        return (self._models_at_home.get("known") or {}).get(model) or {}
 
     def serves(self, model: str) -> bool:
         """Whether a call for this model makes sense: where a list is the whole truth, the model must be on it."""
-        return not self._told.get("only_known") or model in self.known_models()
+        return not self._models_at_home.get("only_known") or model in self.known_models()
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _models_at_home(self) -> dict[str, Any]:
         """The mapping's models, which are those of its address."""
         models = self.mapping.models
         at_home = self.base_url == (self.mapping.base_url or "").rstrip("/")
         return models if at_home or models.get("only_known") else {}
 
 
-class MissingKey(Exception):
-    """A provider is configured and its key is nowhere."""
+class ProviderError(Exception):
+    """A provider is configured and cannot be called: its key is nowhere, or its address is none."""
 
 
 def with_keys(folders: list[Path], environment: Environment[str, str] = os.environ) -> Iterator[str]:
@@ -83,7 +83,7 @@ def configured(config: Config, environment: Environment[str, str] = os.environ) 
 def open_providers(config: Config, environment: Environment[str, str] = os.environ) -> dict[str, Provider]:
     """The providers, ready to be called; nothing is connected yet.
 
-    Raises MappingError, FileNotFoundError for a mapping that is nowhere, and MissingKey.
+    Raises MappingError, FileNotFoundError for a mapping that is nowhere, and ProviderError.
     """
     return {name: open_provider(name, wanted, config, environment) for name, wanted in configured(config, environment).items()}
 
@@ -96,11 +96,14 @@ def _folders(config: Config) -> list[Path]:
 def open_provider(name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str]) -> Provider:
     mapping = load_mapping(wanted.mapping, _folders(config))
     base_url = wanted.base_url or mapping.base_url or ""
+    if not base_url.startswith(("http://", "https://")):
+        said = f"begins with http:// or https://, not {base_url!r}"
+        raise ProviderError(f"the provider {name!r} needs an address: `base_url` {said}")
     return Provider(
         name=name,
         mapping=mapping,
         base_url=base_url.rstrip("/"),
-        key=_key(name, wanted, mapping, environment),
+        key=_sound_key(name, _key(name, wanted, mapping, environment)),
         models=wanted.models,
         transport=transport_for(base_url, config.timeouts),
     )
@@ -116,5 +119,13 @@ def _key(name: str, wanted: ProviderConfig, mapping: Mapping, environment: Envir
         return None
     key = environment.get(mapping.key_env)
     if not key:
-        raise MissingKey(f"the provider {name!r} needs a key: set ${mapping.key_env}, or give `api_key` in the configuration")
+        raise ProviderError(f"the provider {name!r} needs a key: set ${mapping.key_env}, or give `api_key` in the configuration")
     return key
+
+
+def _sound_key(name: str, key: str | None) -> str | None:
+    """A key as it can stand in a header: what is pasted brings line ends and curly quotes along."""
+    key = key.strip() if key else None
+    if key and not (key.isascii() and key.isprintable()):
+        raise ProviderError(f"the key of the provider {name!r} holds a character that no key has: was it pasted with quotes?")
+    return key or None

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -44,15 +45,24 @@ class _LazyTransport(httpx.AsyncBaseTransport):
         session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
-            # A proxy of the environment is for the world outside, never for a server on this machine.
-            trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
+            # With trust_env aiohttp would take more than proxies from the environment: passwords out of ~/.netrc.
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
-        return AiohttpTransport(verify=trust, client=session)
+        proxy = _environments_proxy(self.base_url)
+        return AiohttpTransport(verify=trust, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
 
     async def aclose(self) -> None:
         if self._inner is not None:
             await self._inner.aclose()
+
+
+def _environments_proxy(base_url: str) -> str | None:
+    """The proxy that the environment names for an address. It is for the world outside, never for this machine."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
 def is_loopback(host: str) -> bool:
@@ -93,9 +103,19 @@ async def post(
         raise unreachable(provider, url, error) from error
     response.request = request
     try:
+        if 300 <= response.status_code < 400:
+            raise _redirected(provider, url, response)
         yield response
     finally:
         await response.aclose()
+
+
+def _redirected(provider: str, url: str, response: httpx.Response) -> ApiError:
+    """No API redirects; http for https and a path that is missing do."""
+    there = urlsplit(response.headers.get("location", ""))
+    where = f"{there.scheme}://{there.netloc}{there.path}" if there.netloc else there.path or "another address"
+    words = f"{provider}: {url} redirects to {where} (HTTP {response.status_code}); check its base_url"
+    return ApiError(400, "invalid_request_error", words, should_retry=False)
 
 
 async def read(provider: str, response: httpx.Response) -> bytes:

@@ -177,9 +177,11 @@ _NEVER_STRICT = {"patternProperties", "oneOf", "allOf", "not", "if", "dependentS
 def _closed(schema: Any) -> Any:
     if type(schema) is not dict:
         raise _NotStrict
-    properties = schema.get("properties")
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict | None) or not isinstance(required, list | None):
+        raise _NotStrict
     is_object = schema.get("type") == "object" or properties is not None
-    optional = set(properties or ()) - set(schema.get("required") or ())
+    optional = set(properties or ()).difference(required or ())
     if _NEVER_STRICT & schema.keys() or (is_object and (not properties or optional or schema.get("additionalProperties"))):
         raise _NotStrict
     # A default has no meaning where every property is given.

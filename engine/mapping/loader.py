@@ -181,23 +181,19 @@ class _Loading:
             elif word.required:
                 self.problems.add(self._start(), f"the section {name!r} is missing: {word.about}")
         self._check_parts(compiler)
-        mapping = Mapping(
-            name=self.chain[0].path.stem,
-            about=self._text("about") or "",
-            docs=self._text("docs"),
-            base_url=self._text("base_url"),
-            key_env=self._text("key_env"),
-            framing=self._framing(),
-            models=self._models(),
-            facts=read_facts(self.document, self.facts, self.problems),
-            sources=self.sources,
-            examples=self._examples(),
-            sections={},
-        )
+        said: dict[str, Any] = {
+            "name": self.chain[0].path.stem,
+            "about": self._text("about") or "",
+            "docs": self._text("docs"),
+            "base_url": self._text("base_url"),
+            "key_env": self._text("key_env"),
+            "framing": self._framing(),
+            "models": self._models(),
+            "facts": read_facts(self.document, self.facts, self.problems),
+            "examples": self._examples(),
+        }
         self.problems.check()
-        mapping.sections = {name: section for name, section in made.items() if section}
-        mapping.__post_init__()
-        return mapping
+        return Mapping(**said, sources=self.sources, sections={name: section for name, section in made.items() if section})
 
     def _start(self) -> Place:
         return Place(self.sources[0], 1, 1)

@@ -208,7 +208,8 @@ def _words(status: int, said: str, told: Mapping[str, Any]) -> str:
         return f"{redact(name[:200])} (an HTML page: a firewall or proxy on the way answered rather than the API)"
     words = redact(said[:_READ])
     if not words:
-        return f"HTTP {status} without a word of explanation" + "".join(f" ({redact(code)})" for code in _codes(told, {})[:1])
+        what = "an error" if status == UNSAID else f"HTTP {status}"
+        return f"{what} without a word of explanation" + "".join(f" ({redact(code)})" for code in _codes(told, {})[:1])
     return words if len(words) <= LONGEST_WORDS else words[:LONGEST_WORDS].rstrip() + " …"
 
 
@@ -248,7 +249,7 @@ def _too_long(status: int, said: str, evidence: str, told: Mapping[str, Any], co
     if status in {401, 402, 403, 404, 429}:
         return None
     # A prompt too long for a server in front of the model is refused without a body.
-    if status in {400, 413} and not said and not _codes(told, {}):
+    if status in {400, 413} and all(value in (None, "") for value in told.values()):
         return overflow.unsaid(context_window)
     return overflow.retold(evidence, told, context_window)
 

@@ -20,11 +20,11 @@ _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
 class FramingError(ValueError):
-    """The body is not what its framing promises; the message quotes its beginning."""
+    """The `body` is not what its framing promises; the message quotes its beginning."""
 
     def __init__(self, problem: str, body: bytes | str) -> None:
-        text = body[:200].decode(errors="replace") if isinstance(body, bytes) else body[:200]
-        super().__init__(f"{problem}: {text.strip()}")
+        self.body = body.decode(errors="replace") if isinstance(body, bytes) else body
+        super().__init__(f"{problem}: {self.body[:200].strip()}")
 
 
 class Decoder(Protocol):

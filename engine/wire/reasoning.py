@@ -8,14 +8,14 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
+from .jsontext import dumps, loads
 
 _MARK = "ccproxy1."
 
 
 def seal(provider: str, model: str, state: dict[str, Any]) -> str:
     """A signature that holds `state`, for `unseal` with the same provider and model."""
-    return _MARK + base64.urlsafe_b64encode(orjson.dumps([provider, model, state])).decode()
+    return _MARK + base64.urlsafe_b64encode(dumps([provider, model, state])).decode()
 
 
 def unseal(signature: Any, provider: str, model: str) -> dict[str, Any] | None:
@@ -23,7 +23,7 @@ def unseal(signature: Any, provider: str, model: str) -> dict[str, Any] | None:
     if not is_sealed(signature):
         return None
     try:
-        sealed = orjson.loads(base64.b64decode(signature.removeprefix(_MARK), altchars=b"-_", validate=True))
+        sealed = loads(base64.b64decode(signature.removeprefix(_MARK), altchars=b"-_", validate=True))
     except ValueError:
         return None
     match sealed:

@@ -1,0 +1,69 @@
+"""The client's side of a request: one answer, whole or as a stream, kept alive with pings while there is silence."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from engine.gateway import http
+from engine.gateway.http import Headers, Send
+from engine.wire import framing
+
+PING_AFTER = 10.0
+"""Seconds of silence after which the client gets a ping. Claude Code shows a banner after 20 s and gives up after 300."""
+
+_STREAM = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+
+
+class Answer:
+    """`status` is 0 until something has gone out, which is as long as an error can still be a status.
+
+    `headers` gives those of every answer, asked for when the first byte goes out.
+    """
+
+    def __init__(self, send: Send, headers: Callable[[], Headers]):
+        self.status = 0
+        self.is_complete = False
+        self._send = send
+        self._headers = headers
+        self._turn = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._written = self._loop.time()
+        self._ping: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def json(self, status: int, value: Any, headers: Headers = ()) -> None:
+        """A whole answer."""
+        data = http.json(value)
+        self.status = status
+        await http.send_json(self._send, status, data, [*self._headers(), *headers])
+        self.is_complete = True
+
+    async def events(self, data: bytes, *, last: bool = False) -> None:
+        """A stretch of a stream, which the first one opens."""
+        async with self._turn:
+            if self.is_complete:
+                return
+            self._written = self._loop.time()
+            if not self.status:
+                self.status = 200
+                await http.start(self._send, 200, [*_STREAM, *self._headers()])
+            await http.send_piece(self._send, data, last=last)
+            self.is_complete = last
+
+    def keep_alive(self) -> None:
+        """From now on the client is pinged in silence, also before the first event."""
+        self._timer = self._loop.call_later(PING_AFTER, self._look)
+
+    def _look(self) -> None:
+        silence = self._loop.time() - self._written
+        # Where a slow client has not even taken the last ping, another does not help.
+        if silence >= PING_AFTER and (self._ping is None or self._ping.done()):
+            self._ping = self._loop.create_task(self.events(framing.PING))
+        self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look)
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        if self._timer:
+            self._timer.cancel()
+        if self._ping:
+            self._ping.cancel()
