@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from engine import BUILT_IN, Mapping, MappingError, load_mapping
+from engine import Mapping, MappingError, load_mapping
 from engine.gateway import config, logs
 from engine.gateway.config import LOCAL_URL, Config
 
@@ -181,9 +181,13 @@ def check(files: tuple[Path, ...]) -> None:
 
 
 def _reachable() -> list[Path]:
-    settings = _or_fail(lambda: config.load(config.find(None)))
-    folders = [settings.mappings.expanduser(), BUILT_IN]
-    return [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.yaml"))]
+    return [path for folder in _folders() for path in sorted(folder.glob("*.yaml"))]
+
+
+def _folders() -> list[Path]:
+    from engine.gateway.providers import folders
+
+    return folders(_or_fail(lambda: config.load(config.find(None))))
 
 
 def _troubles(path: Path) -> list[str]:
@@ -243,8 +247,8 @@ def version() -> None:
 
 def _mapping(name: str) -> Mapping:
     """A mapping by its name, or by its file's path."""
-    settings = _or_fail(lambda: config.load(config.find(None)))
-    return _or_fail(lambda: load_mapping(Path(name) if name.endswith(".yaml") else name, [settings.mappings.expanduser()]))
+    where = _folders()
+    return _or_fail(lambda: load_mapping(Path(name) if name.endswith(".yaml") else name, where))
 
 
 # Telling

@@ -12,7 +12,7 @@ import httpx
 
 from engine import BUILT_IN, load_mapping
 from engine.gateway.config import Config, ProviderConfig
-from engine.gateway.upstream import transport_for
+from engine.gateway.upstream import LazyTransport
 from engine.mapping.loader import Mapping
 
 KEY_ENV = re.compile(r"^key_env:\s*([A-Z0-9_]+)\s*$", re.MULTILINE)
@@ -75,7 +75,7 @@ def with_keys(folders: list[Path], environment: Environment[str, str] = os.envir
 def configured(config: Config, environment: Environment[str, str] = os.environ) -> dict[str, ProviderConfig]:
     """The providers of the configuration and those whose key is in the environment, in that order."""
     wanted = dict(config.providers)
-    for name in with_keys(_folders(config), environment):
+    for name in with_keys(folders(config), environment):
         wanted.setdefault(name, ProviderConfig(name))
     return wanted
 
@@ -88,13 +88,13 @@ def open_providers(config: Config, environment: Environment[str, str] = os.envir
     return {name: open_provider(name, wanted, config, environment) for name, wanted in configured(config, environment).items()}
 
 
-def _folders(config: Config) -> list[Path]:
+def folders(config: Config) -> list[Path]:
     """Where mappings are looked for: the user's own first."""
     return [folder for folder in (config.mappings.expanduser(), BUILT_IN) if folder.is_dir()]
 
 
 def open_provider(name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str]) -> Provider:
-    mapping = load_mapping(wanted.mapping, _folders(config))
+    mapping = load_mapping(wanted.mapping, folders(config))
     base_url = wanted.base_url or mapping.base_url or ""
     if not base_url.startswith(("http://", "https://")):
         said = f"begins with http:// or https://, not {base_url!r}"
@@ -105,7 +105,7 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         base_url=base_url.rstrip("/"),
         key=_sound_key(name, _key(name, wanted, mapping, environment)),
         models=wanted.models,
-        transport=transport_for(base_url, config.timeouts),
+        transport=LazyTransport(base_url),
     )
 
 

@@ -17,17 +17,14 @@ from engine.gateway.config import Timeouts
 from engine.wire.errors import ApiError
 
 
-def transport_for(base_url: str, timeouts: Timeouts) -> httpx.AsyncBaseTransport:
-    """A transport for one provider's address. Opens no connection yet."""
-    return _LazyTransport(base_url, timeouts)
+class LazyTransport(httpx.AsyncBaseTransport):
+    """The transport for one provider's address.
 
+    aiohttp's session is made at the first request: it wants a running loop, and its import costs more than the rest.
+    """
 
-class _LazyTransport(httpx.AsyncBaseTransport):
-    """aiohttp's session, made at the first request: it wants a running loop, and its import costs more than the rest."""
-
-    def __init__(self, base_url: str, timeouts: Timeouts):
+    def __init__(self, base_url: str):
         self.base_url = base_url
-        self.timeouts = timeouts
         self._inner: httpx.AsyncBaseTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -39,8 +36,8 @@ class _LazyTransport(httpx.AsyncBaseTransport):
         import aiohttp
         from httpx_aiohttp import AiohttpTransport
 
-        # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
         trust = ssl.create_default_context()
+        # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=trust)
         session = aiohttp.ClientSession(
             connector=connector,

@@ -6,6 +6,7 @@ sandbox. A value that is missing is an error in both, never the text "None".
 """
 
 import ast
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -116,7 +117,7 @@ def _path(node: nodes.Node) -> str | None:
         base, step = _path(node.node), f".{node.attr}"
     elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
         key = node.arg.value
-        base, step = _path(node.node), f"[{key}]" if isinstance(key, int) else f'."{key}"'
+        base, step = _path(node.node), f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}"
     else:
         return None
     return None if base is None else base + step
