@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench update pin clean
+.PHONY: run test check bench image update pin clean
 
 run: .venv/run
 	$(BIN)/ccproxy start
@@ -20,6 +20,9 @@ check: .venv/test ## lint, types, mappings
 
 bench: .venv/test
 	$(BIN)/python -m pytest bench -o addopts=-q --capture=no
+
+image:
+	docker build --tag ccproxy .
 
 update: .venv/test ## rewrite the expected texts and generated files; read the difference before it is committed
 	UPDATE_CASES=1 $(BIN)/python -m pytest

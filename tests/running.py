@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,25 +22,36 @@ def free_port() -> int:
 
 
 @contextmanager
-def proxy(folder: Path, configuration: str = "", *arguments: str, wait: float = 60) -> Iterator[str]:
+def proxy(
+    folder: Path, configuration: str = "", *arguments: str, wait: float = 60, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The proxy's address. Its home is `folder`, and its environment holds no key of this machine."""
+    with running(folder, configuration, *arguments, wait=wait, environment=environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(
+    folder: Path, configuration: str = "", *arguments: str, wait: float = 60, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The same with its process."""
     file = folder / "config.yaml"
     file.write_text(configuration or "{}\n")
     port = free_port()
     command = [sys.executable, "-c", "from engine.cli import main; main()"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     log = folder / "log.txt"
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [*command, "start", "--config", str(file), "--port", str(port), *arguments],
-            env=environment,
+            env={**own, **(environment or {})},
             cwd=folder,
             stdout=sink,
             stderr=sink,
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process, log, wait)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.send_signal(signal.SIGTERM)
         try:

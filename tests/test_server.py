@@ -1,6 +1,7 @@
 """The proxy as a real process, in front of a provider that does as it is told."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.running import proxy
+from tests.running import proxy, running
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -49,10 +50,10 @@ def ask(server: tuple[str, Upstream], method: str, path: str, body: Any = None, 
     """A request without the SDK's help: status, headers, body."""
     connection = http.client.HTTPConnection(server[0].removeprefix("http://"), timeout=20)
     data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
-    connection.request(method, path, data, headers or {})
-    answer = connection.getresponse()
-    told = answer.read()
-    connection.close()
+    with contextlib.closing(connection):
+        connection.request(method, path, data, headers or {})
+        with connection.getresponse() as answer:
+            told = answer.read()
     return answer.status, {name.lower(): value for name, value in answer.getheaders()}, told
 
 
@@ -452,3 +453,37 @@ def test_a_stop_waits_for_running_answers_and_for_no_others(workers: str, tmp_pa
             answer = pool.submit(ask, (address, upstream), "POST", "/v1/messages", message("any", stream=True))
             time.sleep(0.7)
         assert answer.result()[2].endswith(b'{"type":"message_stop"}\n\n')
+
+
+def test_the_environments_proxy_is_for_the_world_outside(tmp_path: Path, upstream: Upstream) -> None:
+    """The scripted server stands for the HTTP proxy, which is asked for the whole address."""
+    configuration = f"""
+providers:
+  far: {{ mapping: openai-chat, base_url: "http://far.example/v1", api_key: k }}
+  near: {{ mapping: openai-chat, base_url: "{upstream.base_url}", api_key: k }}
+"""
+    upstream.answers = [whole(said("ok"))]
+    environment = {"http_proxy": upstream.base_url.removesuffix("/v1")}
+    with proxy(tmp_path, configuration, environment=environment) as address:
+        for model in ("far/m", "near/m"):
+            assert ask((address, upstream), "POST", "/v1/messages", message(model))[0] == 200
+    asked = [request["path"] for request in upstream.requests]
+    assert asked == ["http://far.example/v1/chat/completions", "/v1/chat/completions"]
+
+
+def test_told_to_stop_again_it_stops_at_once(tmp_path: Path, upstream: Upstream) -> None:
+    configuration = (
+        f"providers: {{ told: {{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }} }}\n"
+    )
+    upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 1.9, 1.9, 1.9, 1.9])]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with running(tmp_path, configuration) as (address, process):
+            answer = pool.submit(ask, (address, upstream), "POST", "/v1/messages", message("any", stream=True))
+            time.sleep(0.7)
+            process.terminate()
+            time.sleep(0.3)
+            assert process.poll() is None
+            process.terminate()
+            assert process.wait(3) == 0
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.result()
