@@ -19,13 +19,18 @@ _STARTS: dict[str, dict[str, Any]] = {
     "thinking": {"type": "thinking", "thinking": "", "signature": ""},
     "tool_use": {"type": "tool_use", "id": str, "name": str, "input": {}},
     "redacted_thinking": {"type": "redacted_thinking", "data": str},
+    "server_tool_use": {"type": "server_tool_use", "id": str, "name": "web_search", "input": {}},
+    "web_search_tool_result": {"type": "web_search_tool_result", "tool_use_id": str, "content": (list, dict)},
 }
 _DELTAS: dict[str, dict[str, str]] = {
     "text": {"text_delta": "text", "citations_delta": "citation"},
     "thinking": {"thinking_delta": "thinking", "signature_delta": "signature"},
     "tool_use": {"input_json_delta": "partial_json"},
     "redacted_thinking": {},
+    "server_tool_use": {"input_json_delta": "partial_json"},
+    "web_search_tool_result": {},
 }
+_PAGE = {"type", "url", "title", "page_age", "encrypted_content"}
 _STOP_REASONS = (
     "end_turn",
     "max_tokens",
@@ -75,6 +80,7 @@ class _Reader:
         self._written: list[str] = []
         self._signed = False
         self._ids: set[str] = set()
+        self._searching: str | None = None  # the id of a search without its result
         self._has_broken_json = False
 
     def read(self, event: Event) -> None:
@@ -112,7 +118,14 @@ class _Reader:
         expected = _STARTS[self._kind]
         assert block.keys() == expected.keys(), f"the fields should be {list(expected)}"
         for name, value in expected.items():
-            assert block[name] == value or (value is str and isinstance(block[name], str) and block[name]), f"{name} is wrong"
+            assert block[name] == value or _is_of(value, block[name]), f"{name} is wrong"
+        if self._kind == "server_tool_use":
+            self._searching = block["id"]
+        elif self._kind == "web_search_tool_result":
+            _check_found(block, self._searching)
+            self._searching = None
+        else:
+            assert self._searching is None, "a search is followed by its result"
         if self._kind == "tool_use":
             assert block["id"] not in self._ids, "the id is not unique"
             self._ids.add(block["id"])
@@ -145,10 +158,13 @@ class _Reader:
             assert text.strip(), "a text block is not blank"
         elif self._kind == "tool_use" and not _is_object(text):
             self._has_broken_json = True
+        elif self._kind == "server_tool_use":
+            assert _is_object(text), "a search's input is an object"
         self._kind = None
 
     def _read_message_delta(self, event: Event) -> None:
         assert self._kind is None, f"the {self._kind} block is still open"
+        assert self._searching is None, "a search is followed by its result"
         delta = event["delta"]
         reason = self._stop_reason = delta["stop_reason"]
         assert reason in _STOP_REASONS, "there is no such stop_reason"
@@ -177,7 +193,22 @@ def _check_usage(usage: Mapping[str, Any]) -> None:
     for name in _COUNTS:
         assert type(usage[name]) is int, f"usage.{name} is a number"
         assert usage[name] >= 0, f"usage.{name} is not negative"
-    assert usage.keys() <= {*_COUNTS, "output_tokens_details"}
+    assert usage.keys() <= {*_COUNTS, "output_tokens_details", "server_tool_use"}
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    return isinstance(kind, type | tuple) and isinstance(value, kind) and (value != "" or kind is not str)
+
+
+def _check_found(block: Event, searching: str | None) -> None:
+    assert block["tool_use_id"] == searching, "a result follows its search"
+    found = block["content"]
+    if isinstance(found, dict):
+        assert found.keys() == {"type", "error_code"}, "a failed search has a type and an error_code"
+        return
+    for page in found:
+        assert page.keys() == _PAGE, f"a page has {_PAGE}"
+        assert page["url"], "a page has an address"
 
 
 def _is_object(text: str) -> bool:

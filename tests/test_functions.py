@@ -113,32 +113,6 @@ def test_null_is_passed(name: str) -> None:
     assert CALLS[name](None, *["a"] * (FUNCTIONS[name].required - 1)) is None
 
 
-@pytest.mark.parametrize(
-    ("thinking", "output_config", "expected"),
-    [
-        (None, None, None),
-        ({"type": "adaptive"}, None, None),
-        ({"type": "adaptive"}, {"effort": "xhigh"}, "xhigh"),
-        (None, {"effort": "low"}, "low"),
-        (None, {"effort": None}, None),
-        ({"type": "enabled", "budget_tokens": 1024}, None, "low"),
-        ({"type": "enabled", "budget_tokens": 4095}, {}, "low"),
-        ({"type": "enabled", "budget_tokens": 4096}, {}, "medium"),
-        ({"type": "enabled", "budget_tokens": 12288}, {}, "high"),
-        ({"type": "enabled", "budget_tokens": 24576}, {}, "xhigh"),
-        ({"type": "enabled", "budget_tokens": 49152}, {}, "max"),
-        ({"type": "enabled", "budget_tokens": 1024}, {"effort": "high"}, "high"),
-        ({"type": "enabled"}, {}, None),
-    ],
-)
-def test_effort(thinking: Any, output_config: Any, expected: str | None) -> None:
-    assert CALLS["effort"](thinking, output_config) == expected
-
-
-def test_thinking_disabled_wins_over_effort_t04() -> None:
-    assert CALLS["effort"]({"type": "disabled"}, {"effort": "high"}) == "none"
-
-
 def test_strict_closes_what_it_can_hold_r32() -> None:
     item = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     schema = {

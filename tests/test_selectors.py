@@ -5,7 +5,7 @@ from typing import Any
 
 import jmespath
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
@@ -340,6 +340,7 @@ def test_any_expression_means_what_jmespath_means(text: str, document: Any) -> N
 
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(_EXPRESSIONS, _SCOPES)
+@example("`null`.[a, a]", {"a": 1, "b": None, "c": None})
 def test_names_are_as_the_fields_of_one_document(text: str, scope: dict[str, Any]) -> None:
     if not _refusal(text, "a b c"):
         found = _outcome(selection(text, "a b c"), scope["a"], scope["b"], scope["c"])

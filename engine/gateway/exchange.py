@@ -6,11 +6,23 @@ from typing import Any
 
 from engine.mapping.errors import Problem
 from engine.mapping.loader import Mapping
-from engine.wire import errors, framing, history, jsontext, reasoning, tokens
+from engine.wire import errors, framing, history, jsontext, reasoning, searches, tokens, tools
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError
+from engine.wire.facts import Facts
 
 Event = dict[str, Any]
+
+MOST_REQUESTS = 40
+"""How often the rest of one answer is asked for; each may hold tens of thousands of tokens."""
+
+
+def facts_of(mapping: Mapping, model: str) -> Facts:
+    """What the protocol code must know of a provider and a model, the model's own limits among it."""
+    known = mapping.model_facts(model)
+    limits = {word: known[name] for name, word in (("output", "max_output"), ("context", "context")) if name in known}
+    facts: Facts = mapping.facts_of(model)
+    return replace(facts, **limits) if limits else facts
 
 
 class TranslationError(Exception):
@@ -25,7 +37,7 @@ class Exchange:
     """A client's request on its way to a provider, and the provider's answer on its way back.
 
     `body` is what goes upstream and `lost` what of the request does not, each with the reason; `streams`: a stream is
-    asked for. The provider's `key` is in none of its errors. Whole answers and streams go through the same deltas and the
+    asked for; `client`: those of the client's headers that are the protocol's. The provider's `key` is in none of its errors. Whole answers and streams go through the same deltas and the
     same assembler, so both give the same message.
     """
 
@@ -38,35 +50,41 @@ class Exchange:
         *,
         request_id: str,
         key: str | None = None,
+        client: Headers[str, str] | None = None,
     ):
         self.provider = provider
         self.mapping = mapping
         self.model = model
         self.key = key
         self.request_id = request_id
-        self.known = (mapping.models.get("known") or {}).get(model) or {}
-        facts = replace(mapping.facts, max_output=self.known["output"]) if "output" in self.known else mapping.facts
-        self.streams = request.get("stream") is True or facts.whole_answers == "streamed"
-        self.prepared = history.prepare(request | {"stream": self.streams}, facts, provider=provider, model=model)
-        self.lost = mapping.lost(self.prepared.request) | self.prepared.lost
+        self.client = client or {}
+        self.known = mapping.model_facts(model)
+        self.facts = facts_of(mapping, model)
+        self.streams = request.get("stream") is True or self.facts.whole_answers == "streamed"
+        self.prepared = history.prepare(request | {"stream": self.streams}, self.facts, provider=provider, model=model)
+        unread = mapping.lost(self.prepared.request)
+        self.lost = {key: unread[key] for key in request if key in unread} | self.prepared.lost
         self.body: dict[str, Any] = self._run(mapping.request, self.prepared.request, model)
-        self._decoder = framing.DECODERS[mapping.framing]()
-        self._asked = request
         self.failure: ApiError | None = None
+        self._asked = request
+        self._decoder = framing.DECODERS[mapping.framing]()
+        self._held: list[Event] = []
+        self._requests = 1
         self._assembler = self._fresh_assembler()
 
     def _fresh_assembler(self) -> Assembler:
-        thinking = self._asked.get("thinking") or {}
+        thinking, choice = self._asked.get("thinking") or {}, self._asked.get("tool_choice") or {}
         return Assembler(
             self._asked.get("model") or self.model,
             message_id=f"msg_{self.request_id.removeprefix('req_')}",
             tool_names=self.prepared.tool_names,
             taken_ids=self.prepared.tool_ids,
-            think_tags=self.mapping.facts.think_tags,
+            think_tags=self.facts.think_tags,
             stop_sequences=self.prepared.stop_sequences,
             asked_stops=self._asked.get("stop_sequences") or (),
             seal=self._seal,
             show_thinking=thinking.get("display") != "omitted",
+            single_call=self.facts.single_call == "enforced" and bool(choice.get("disable_parallel_tool_use")),
         )
 
     def _seal(self, state: dict[str, Any]) -> str:
@@ -83,14 +101,21 @@ class Exchange:
 
     def endpoint(self, base_url: str) -> dict[str, Any]:
         """Where the body goes: url and headers."""
-        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, self.key, self.streams)
+        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, self.key, self.streams, self.client)
         return where
 
     def count_endpoint(self, base_url: str) -> dict[str, Any] | None:
         """Where the provider counts the body's tokens; None where it does not."""
         section = self.mapping.count_endpoint
-        where: dict[str, Any] | None = self._run(section, base_url, self.model, self.key) if section else None
+        where: dict[str, Any] | None = self._run(section, base_url, self.model, self.key, self.client) if section else None
         return where
+
+    @property
+    def count_body(self) -> dict[str, Any]:
+        """What is sent there."""
+        section = self.mapping.count_request
+        body: dict[str, Any] = self._run(section, self.body, self.model) if section else self.body
+        return body
 
     def counted(self, reply: Any) -> int | None:
         """The provider's count; None where the reply holds none."""
@@ -111,11 +136,24 @@ class Exchange:
 
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
-        return self._feed(self._decoder.feed(data))
+        held, self._held = self._held, []
+        return held + self._feed(self._decoder.feed(data))
+
+    def goes_on(self) -> bool:
+        """At the end of a stream: whether the rest of the answer is to be asked for with the `body` as it is now."""
+        self._held = self._feed(self._decoder.end())
+        token = self._assembler.continuation
+        if token is None or self._requests == MOST_REQUESTS:
+            return False
+        self._requests += 1
+        self._assembler.go_on()
+        self._decoder = framing.DECODERS[self.mapping.framing]()
+        self.body = self._run(self.mapping.request, self.prepared.request | {"continuation": token}, self.model)
+        return True
 
     def finish(self) -> list[Event]:
         """The events of the stream's end."""
-        events = self._feed(self._decoder.end())
+        events = self.receive(b"") + self._feed(self._decoder.end())
         return events + self._end(clean=self._decoder.done)
 
     def fail(self, error: ApiError) -> list[Event]:
@@ -149,9 +187,24 @@ class Exchange:
 
     # A whole answer
 
-    def nothing(self) -> list[Event]:
-        """The events of an answer of no tokens."""
-        return [*self._assembler.feed({"stop": "max_tokens"}), *self._assembler.end(clean=True)]
+    def answer_here(self) -> list[Event] | None:
+        """The events of an answer that no provider is needed for; None where one is."""
+        if self._asked["max_tokens"] == 0:
+            # A client that only warms the provider's cache up; no other provider has one to warm.
+            deltas: list[dict[str, Any]] = [{"stop": "max_tokens"}]
+        elif not self.facts.web_search and tools.asks_only_to_search(self._asked):
+            # A model that is asked to search and has nothing to search with makes something up (R29).
+            deltas = [{"web_search": {"error": searches.UNAVAILABLE}}, {"text": self._no_search}, {"stop": "end_turn"}]
+        else:
+            return None
+        return self._say(deltas) + self._end(clean=True)
+
+    @property
+    def _no_search(self) -> str:
+        return (
+            f"Nothing was searched: {self.provider} cannot search the web for {self.model}. "
+            "In ccproxy's configuration, routes.webSearch can name a provider that can."
+        )
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""

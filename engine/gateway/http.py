@@ -52,6 +52,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
+def protocol_headers(scope: Scope) -> dict[str, str]:
+    """Those of a request's headers that belong to Anthropic's protocol and to its client; no key is among them."""
+    told = [(name.decode("latin-1"), one_line(value.decode("latin-1"))) for name, value in scope["headers"]]
+    return {name: value for name, value in told if name.startswith(("anthropic-", "x-claude-code-"))}
+
+
 def request_id() -> str:
     """A new name for a request, by which a client's error and the log find each other."""
     return f"req_{secrets.token_hex(12)}"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any
 
@@ -34,17 +34,18 @@ class Proxy:
         self.router = router
 
     async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Call(self, receive, send).serve(_Call.messages)
+        await _Call(self, scope, receive, send).serve(_Call.messages)
 
     async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Call(self, receive, send).serve(_Call.count_tokens, counting=True)
+        await _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
 
 
 class _Call:
     """One request of a client, from its first byte to its line in the log."""
 
-    def __init__(self, proxy: Proxy, receive: Receive, send: Send):
+    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send):
         self.proxy = proxy
+        self.client = http.protocol_headers(scope)
         self.receive = receive
         self.send = send
         self.id = http.request_id()
@@ -127,13 +128,15 @@ class _Call:
     def _exchange(self, request: dict[str, Any]) -> tuple[Provider, Exchange]:
         self.route = self.proxy.router.route(request["model"])
         provider, model = self.route.provider, self.route.model
-        exchange = Exchange(provider.name, provider.mapping, model, request, request_id=self.id, key=provider.key)
+        exchange = Exchange(
+            provider.name, provider.mapping, model, request, request_id=self.id, key=provider.key, client=self.client
+        )
         self.lost = exchange.lost
         return provider, exchange
 
-    def _post(self, provider: Provider, where: dict[str, Any], exchange: Exchange) -> AbstractAsyncContextManager[httpx.Response]:
-        body, headers = http.json(exchange.body), where.get("headers", {})
-        return upstream.post(provider.name, provider.transport, where["url"], headers, body, self.proxy.config.timeouts)
+    def _post(self, provider: Provider, where: dict[str, Any], body: Any) -> AbstractAsyncContextManager[httpx.Response]:
+        data, headers = http.json(body), where.get("headers", {})
+        return upstream.post(provider.name, provider.transport, where["url"], headers, data, self.proxy.config.timeouts)
 
     # Counting
 
@@ -150,7 +153,7 @@ class _Call:
         if where is None:
             return None
         with suppress(ApiError, TimeoutError, ValueError):
-            async with asyncio.timeout(COUNTING), self._post(provider, where, exchange) as response:
+            async with asyncio.timeout(COUNTING), self._post(provider, where, exchange.count_body) as response:
                 reply = await upstream.read(provider.name, response)
                 if response.status_code == 200:
                     return exchange.counted(jsontext.loads(reply))
@@ -161,24 +164,38 @@ class _Call:
     async def messages(self, request: dict[str, Any]) -> None:
         provider, exchange = self._exchange(request)
         wants_stream = request.get("stream") is True
-        if request["max_tokens"] == 0:
-            # A client that only warms the provider's cache up; no other provider has one to warm.
-            events = exchange.nothing()
+        if (events := exchange.answer_here()) is not None:
             await (self.answer.events(framing.encode(events), last=True) if wants_stream else self.answer.json(200, fold(events)))
             return
         if wants_stream:
             self.answer.keep_alive()
-        sent = perf_counter()
-        async with self._post(provider, exchange.endpoint(provider.base_url), exchange) as response:
+        async with self._asked(exchange) as response:
+            work = self._pass_on if wants_stream else self._gather if exchange.streams else self._whole
+            await work(exchange, response)
+
+    @asynccontextmanager
+    async def _asked(self, exchange: Exchange) -> AsyncIterator[httpx.Response]:
+        """The provider's answer, unread. Raises ApiError where it refuses."""
+        assert self.route is not None
+        provider, sent = self.route.provider, perf_counter()
+        async with self._post(provider, exchange.endpoint(provider.base_url), exchange.body) as response:
             self.waited += perf_counter() - sent
             if response.status_code >= 400:
                 data = await upstream.read(provider.name, response)
                 raise exchange.refuse(response.status_code, data, response.headers)
-            work = self._pass_on if wants_stream else self._gather if exchange.streams else self._whole
-            await work(exchange, response)
+            yield response
 
     async def _pieces(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The answer as it comes; what passes in between is the provider's time."""
+        """The answer as it comes, in several requests where the provider stops in its middle."""
+        async for data in self._timed(exchange, response):
+            yield data
+        while exchange.streams and exchange.goes_on():
+            async with self._asked(exchange) as more:
+                async for data in self._timed(exchange, more):
+                    yield data
+
+    async def _timed(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
+        """What passes between the pieces is the provider's time."""
         sent = perf_counter()
         async for data in upstream.pieces(exchange.provider, response):
             self.waited += perf_counter() - sent

@@ -19,6 +19,7 @@ from . import nodes, selectors, templates
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
 from .reading import SelectorError
+from .shapes import leaves
 from .signatures import Function
 from .trees import json_tree
 
@@ -32,12 +33,13 @@ Sink = Callable[[ast.expr], ast.stmt]
 
 @dataclass(slots=True)
 class Section:
-    """A compiled section: its function, its Python, and what it reads and drops."""
+    """A compiled section: its function, its Python, what it reads and drops, and the keys of the object that it makes."""
 
     function: Callable[..., Any]
     tree: ast.FunctionDef
     reads: set[tuple[str, ...]]
     drops: dict[str, str]
+    keys: set[str]
 
     @property
     def parameters(self) -> list[str]:
@@ -63,7 +65,8 @@ class Compiler:
         space = {**selectors.namespace(self.functions), **writer.constants}
         module = ast.fix_missing_locations(ast.Module([tree], []))
         exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)
-        return Section(space[name], tree, writer.reads, writer.drops)
+        keys = {key for leaf in leaves(node, self.parts) if isinstance(leaf, nodes.Record) for key in leaf.entries}
+        return Section(space[name], tree, writer.reads, writer.drops, keys)
 
 
 class _Writer:

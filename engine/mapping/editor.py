@@ -13,13 +13,17 @@ def schema(facts: type) -> dict[str, Any]:
     """The schema of a mapping file. `facts` is the dataclass of capabilities, limits and quirks."""
     top: dict[str, Any] = {name: {"description": about, **_of_general(name)} for name, about in words.GENERAL.items()}
     top |= {name: {"description": section.about, **VALUE} for name, section in words.SECTIONS.items()}
-    top |= {group: {"description": words.GENERAL[group], **_object(_facts(facts, group))} for group in GROUPS}
+    groups = {group: _object(_facts(facts, group)) for group in GROUPS}
+    top |= {group: {"description": words.GENERAL[group], **made} for group, made in groups.items()}
+    variant = {"$ref": "#/definitions/variant"}
+    top["variants"] = {"description": words.GENERAL["variants"], "type": "object", "additionalProperties": variant}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "ccproxy mapping",
         **_object(top),
         "definitions": {
             "value": {"anyOf": [{"$ref": "#/definitions/object"}, {"type": "array", "items": VALUE}, _scalars()]},
+            "variant": _object({group: {"$ref": f"#/properties/{group}"} for group in GROUPS}),
             "object": {
                 "type": "object",
                 "properties": {name: {"description": about, **_of_directive(name)} for name, about in nodes.DIRECTIVES.items()},
@@ -39,6 +43,8 @@ def _scalars() -> dict[str, Any]:
 
 
 def _of_general(name: str) -> dict[str, Any]:
+    if name == "native":
+        return {"type": "boolean"}
     if name == "framing":
         return {"enum": list(words.FRAMINGS)}
     if name == "parts":

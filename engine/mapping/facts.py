@@ -4,6 +4,7 @@ The words are the fields of a dataclass (wire/facts.py) with a `group` in each f
 how facts are written and that room what they mean.
 """
 
+import re
 from dataclasses import Field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -12,9 +13,12 @@ from .errors import Problems, suggest
 
 GROUPS = ("capabilities", "limits", "quirks")
 
+Variant = tuple["re.Pattern[str]", dict[str, Any]]
+"""The names of the models, and the facts that differ for them."""
 
-def read_facts(document: Fields, facts: type, problems: Problems) -> Any:
-    """An instance of `facts`. Unknown words, and values of the wrong kind, go to `problems`."""
+
+def read_facts(document: Fields, facts: type, problems: Problems) -> dict[str, Any]:
+    """What a document states, by word. Unknown words, and values of the wrong kind, go to `problems`."""
     hints = get_type_hints(facts)
     given: dict[str, Any] = {}
     for group in GROUPS:
@@ -30,7 +34,33 @@ def read_facts(document: Fields, facts: type, problems: Problems) -> Any:
                 given[name] = _value(words[name], entry, hints[name], problems)
             else:
                 problems.add(entry.key, f"unknown word {name!r} in {group}{_hint(name, words, facts)}")
-    return facts(**given)
+    return given
+
+
+def read_variants(document: Fields, facts: type, problems: Problems) -> list[Variant]:
+    """The facts that differ for some models, in the order in which they are stated: a later one has its way."""
+    variants = document.get("variants")
+    if variants is None:
+        return []
+    if not isinstance(variants, Fields):
+        problems.add(variants.place, "'variants' is an object: regular expressions and what differs for models they meet")
+        return []
+    return [variant for entry in variants.entries.items() if (variant := _variant(*entry, facts, problems))]
+
+
+def _variant(pattern: str, entry: Entry, facts: type, problems: Problems) -> Variant | None:
+    try:
+        names = re.compile(pattern)
+    except re.error as error:
+        problems.add(entry.key, f"{pattern!r} is no regular expression: {error}")
+        return None
+    if not isinstance(entry.value, Fields):
+        problems.add(entry.value.place, f"a variant is an object: {', '.join(GROUPS)}")
+        return None
+    for key, group in entry.value.entries.items():
+        if key not in GROUPS:
+            problems.add(group.key, f"a variant has no {key!r}{suggest(key, GROUPS)}")
+    return names, read_facts(entry.value, facts, problems)
 
 
 def group_of(facts: type, group: str) -> dict[str, "Field[Any]"]:

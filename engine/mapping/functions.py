@@ -95,28 +95,6 @@ def data_url(source: Any) -> str | None:
     return None
 
 
-_EFFORTS = ((4096, "low"), (12288, "medium"), (24576, "high"), (49152, "xhigh"))
-"""A thinking budget below so many tokens, in the words of `output_config.effort`."""
-
-
-@function
-def effort(thinking: Any, output_config: Any) -> str | None:
-    """How hard to think, in Anthropic's words or `none`; null where the request leaves it open.
-
-    >>> effort({"type": "enabled", "budget_tokens": 8000}, None)
-    'medium'
-    """
-    match thinking, output_config:
-        # Claude Code asks for both in its side questions, and means the first.
-        case {"type": "disabled"}, _:
-            return "none"
-        case _, {"effort": str(asked)} if asked:
-            return asked
-        case {"type": "enabled", "budget_tokens": int(budget) | float(budget)}, _:
-            return next((word for limit, word in _EFFORTS if budget < limit), "max")
-    return None
-
-
 @passes_null
 def lower(text: str | None) -> str | None:
     """The text in small letters; null where there is none.

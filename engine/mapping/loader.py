@@ -3,7 +3,7 @@
 import ast
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +12,7 @@ from . import nodes, words
 from .compiler import Compiler, Section, place_of
 from .document import Entry, Fields, Scalar, Value, plain, read
 from .errors import MappingError, Place, Problem, Problems, Source, suggest
-from .facts import read_facts
+from .facts import Variant, read_facts, read_variants
 from .functions import FUNCTIONS, Function, from_module
 from .shapes import check_shapes
 
@@ -35,20 +35,37 @@ class Mapping:
     framing: str
     models: dict[str, Any]
     facts: Any
+    variants: Sequence[Variant]
+    native: bool
     sources: Sequence[Source]
     examples: list[dict[str, Any]]
     sections: dict[str, Section] = field(repr=False)
-    endpoint: Callable[[str, str, str | None, bool], dict[str, Any]] = _nothing
+    endpoint: Callable[[str, str, str | None, bool, dict[str, str]], dict[str, Any]] = _nothing
     request: Callable[[dict[str, Any], str], dict[str, Any]] = _nothing
     response: Callable[[Any, str], Deltas] = _nothing
     stream: Callable[[Any, str], Deltas] = _nothing
     error: Callable[[int, Any], dict[str, Any]] = _nothing
-    count_endpoint: Callable[[str, str, str | None], dict[str, Any]] | None = None
+    count_endpoint: Callable[[str, str, str | None, dict[str, str]], dict[str, Any]] | None = None
+    count_request: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
     count: Callable[[Any], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for name, section in self.sections.items():
             setattr(self, name, section.function)
+
+    def facts_of(self, model: str) -> Any:
+        """What the protocol code must know of this provider when it is asked for this model."""
+        differing = [given for names, given in self.variants if names.search(model)]
+        return replace(self.facts, **{word: value for given in differing for word, value in given.items()})
+
+    def model_facts(self, model: str) -> dict[str, Any]:
+        """What is known of a model: its limits and prices (words.MODEL_FACTS)."""
+        return (self.models.get("known") or {}).get(model) or {}
+
+    @property
+    def said(self) -> set[str]:
+        """The keys of a request's body that the mapping speaks of, be it to drop them."""
+        return self.sections["request"].keys
 
     def lost(self, request: dict[str, Any]) -> dict[str, str]:
         """The fields of a request that the provider will not see, each with the mapping's reason for it.
@@ -178,7 +195,7 @@ class _Loading:
                 node = nodes.read_node(entry.value, self.problems)
                 check_shapes(name, node, parts, self.problems)
                 made[name] = compiler.section(name, word.parameters, node)
-            elif word.required:
+            elif word.needed == "always" or (word.needed == "translated" and not self._native()):
                 self.problems.add(self._start(), f"the section {name!r} is missing: {word.about}")
         self._check_parts(compiler)
         said: dict[str, Any] = {
@@ -189,7 +206,9 @@ class _Loading:
             "key_env": self._text("key_env"),
             "framing": self._framing(),
             "models": self._models(),
-            "facts": read_facts(self.document, self.facts, self.problems),
+            "facts": self.facts(**read_facts(self.document, self.facts, self.problems)),
+            "variants": read_variants(self.document, self.facts, self.problems),
+            "native": self._native(),
             "examples": self._examples(),
         }
         self.problems.check()
@@ -238,6 +257,13 @@ class _Loading:
             return plain(value) if value else None
         self.problems.add(value.place, f"{key!r} is a text")
         return None
+
+    def _native(self) -> bool:
+        value = self.document.get("native")
+        if value is None or plain(value) in (True, False):
+            return value is not None and plain(value) is True
+        self.problems.add(value.place, "'native' is true or false")
+        return False
 
     def _framing(self) -> str:
         framing = self._text("framing") or "sse"

@@ -195,7 +195,7 @@ class _Writer:
 
     def _only(self, kind: str, value: _Value, node: Node) -> tuple[Guards, ast.expr]:
         """The value under a name, and the guards that it is of that Python type."""
-        if self.names and KINDS[_PYTHON[kind]] not in value.kinds and value.kinds != NULL:
+        if self.names and value.kinds - NULL and KINDS[_PYTHON[kind]] not in value.kinds:
             hint = "; '!' is about the first name alone here: write !(…)" if value.kinds == BOOLEAN else ""
             self._error(node, f"{Parameter(value.kinds)} has no {'keys' if kind == 'dict' else 'items'}{hint}")
         first, again = self._named(value.body)

@@ -14,10 +14,10 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
     if words.SECTIONS[section].makes == "deltas":
         if isinstance(node, nodes.Select | nodes.Template | nodes.Literal):
             problems.add(node.place, f"{section!r} is a list of deltas")
-        for delta in _leaves(node, parts, ()):
+        for delta in leaves(node, parts):
             _check_delta(delta, parts, problems)
         return
-    for leaf in _leaves(node, parts, ()):
+    for leaf in leaves(node, parts):
         if not isinstance(leaf, nodes.Record):
             problems.add(leaf.place, f"{section!r} makes an object")
         elif section in words.MADE:
@@ -31,7 +31,7 @@ def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: P
         problems.add(delta.place, f"a delta has one kind, not {len(delta.entries)}: {', '.join(delta.entries) or 'none'}")
     _check_keys(delta, words.DELTAS, "unknown delta", problems)
     for kind, value in delta.entries.items():
-        for leaf in _leaves(value, parts, ()) if words.DELTAS.get(kind) else ():
+        for leaf in leaves(value, parts) if words.DELTAS.get(kind) else ():
             if isinstance(leaf, nodes.Record):
                 _check_keys(leaf, words.DELTAS[kind], f"the delta {kind!r} has no", problems)
 
@@ -42,21 +42,21 @@ def _check_keys(record: nodes.Record, known: Iterable[str], complaint: str, prob
             problems.add(place, f"{complaint} {key!r}{suggest(key, known)}")
 
 
-def _leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...]) -> Iterator[nodes.Node]:
+def leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
     """What a node may turn out to be, seen through its directives; a list's items one by one."""
     if isinstance(node, nodes.Let | nodes.For | nodes.If):
-        yield from _leaves(node.body, parts, using)
+        yield from leaves(node.body, parts, using)
     elif isinstance(node, nodes.Listing):
         for item in node.items:
-            yield from _leaves(item, parts, using)
+            yield from leaves(item, parts, using)
     elif isinstance(node, nodes.First):
         for choice in node.choices:
-            yield from _leaves(choice, parts, using)
+            yield from leaves(choice, parts, using)
     elif isinstance(node, nodes.Switch):
         for case in [*node.cases.values(), *([node.default] if node.default else [])]:
-            yield from _leaves(case, parts, using)
+            yield from leaves(case, parts, using)
     elif isinstance(node, nodes.Use):
         if node.part in parts and node.part not in using:
-            yield from _leaves(parts[node.part], parts, (*using, node.part))
+            yield from leaves(parts[node.part], parts, (*using, node.part))
     elif not isinstance(node, nodes.Drop):
         yield node

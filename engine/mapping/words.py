@@ -6,13 +6,15 @@ GENERAL = {
     "extends": "the mapping that this one differs from",
     "about": "what this provider is, in a sentence",
     "docs": "where its API is described",
-    "base_url": "the address that `endpoint` builds on, unless the configuration gives another",
+    "base_url": "the address that `endpoint` builds on, unless the configuration gives another; `${NAME}` is a variable",
     "key_env": "the environment variable that holds the key; absent where none is needed",
     "framing": "how a stream is framed: sse, ndjson or json_array",
     "models": "the roles main, fast and long; `known`, each model's limits and prices; `only_known`",
     "capabilities": "what the provider can do",
     "limits": "numbers that a request must keep to",
     "quirks": "what the protocol code must know of this provider",
+    "variants": "what differs for models whose names a regular expression meets: capabilities, limits, quirks",
+    "native": "true where the provider speaks Anthropic's own format: requests and answers pass as they are",
     "parts": "pieces that `$use` puts in place; what a child mapping overrides",
     "examples": "given and expected, which `ccproxy check` runs",
 }
@@ -31,24 +33,32 @@ MODEL_FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class SectionWord:
-    """A section: the names its expressions start from, what it makes, and whether a mapping must have it."""
+    """A section: the names its expressions start from, what it makes, and which mappings must have it.
+
+    `needed` is "always", "translated" (by all but native mappings) or "never".
+    """
 
     parameters: tuple[str, ...]
     makes: str  # "object" or "deltas"
     about: str
-    required: bool = True
+    needed: str = "always"
 
 
 SECTIONS = {
-    "endpoint": SectionWord(("base_url", "model", "key", "stream"), "object", "where a request goes: url and headers"),
+    "endpoint": SectionWord(
+        ("base_url", "model", "key", "stream", "client"), "object", "where a request goes: url and headers"
+    ),
     "request": SectionWord(("request", "model"), "object", "the body that is sent"),
-    "response": SectionWord(("reply", "model"), "deltas", "a whole answer as deltas"),
-    "stream": SectionWord(("chunk", "model"), "deltas", "a chunk of a stream as deltas"),
+    "response": SectionWord(("reply", "model"), "deltas", "a whole answer as deltas", "translated"),
+    "stream": SectionWord(("chunk", "model"), "deltas", "a chunk of a stream as deltas", "translated"),
     "error": SectionWord(("status", "reply"), "object", "what a refusal says: message, type, code"),
     "count_endpoint": SectionWord(
-        ("base_url", "model", "key"), "object", "where the provider counts the tokens of a request", required=False
+        ("base_url", "model", "key", "client"), "object", "where the provider counts the tokens of a request", "never"
     ),
-    "count": SectionWord(("reply",), "object", "the provider's count: input_tokens", required=False),
+    "count_request": SectionWord(
+        ("body", "model"), "object", "what is sent there, where it is not the request's own body", "never"
+    ),
+    "count": SectionWord(("reply",), "object", "the provider's count: input_tokens", "never"),
 }
 
 ENDPOINT = ("url", "headers")
@@ -66,6 +76,7 @@ DELTAS: dict[str, tuple[str, ...]] = {
     "text": (),
     "citation": (),
     "refusal": (),
+    "web_search": ("id", "query", "results", "error"),
     "tool": ("key", "id", "name", "json"),
     "stop": (),
     "stop_sequence": (),
@@ -76,6 +87,7 @@ DELTAS: dict[str, tuple[str, ...]] = {
         "cache_creation_input_tokens",
         "thinking_tokens",
     ),
+    "continuation": (),
     "error": ("message", "type", "code", "status", "details"),
 }
 """The kinds of delta, and the keys of those that are objects (wire/assembler.py says what becomes of each)."""

@@ -51,6 +51,7 @@ class Assembler:
     and what it said as it came under `told`.
     `stopped`: a stop sequence that is enforced here was met; nothing more is wanted of the provider.
     `usage`: what is known of it, by the words of the usage delta.
+    `continuation`: what the provider wants to be sent back for the rest of the answer, where it stopped in the middle.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Assembler:
         asked_stops: Collection[str] | None = None,
         seal: Callable[[dict[str, Any]], str] | None = None,
         show_thinking: bool = True,
+        single_call: bool = False,
         input_tokens: int = 0,
     ) -> None:
         """For an answer to a client that asked for `model`.
@@ -73,13 +75,16 @@ class Assembler:
         has used. think_tags: the fact of this name (facts.py). stop_sequences: those to be enforced here.
         asked_stops: all that the client asked for, since a provider may stop at its own (S40); None: whatever it says.
         seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
-        show_thinking: whether the client sees it, or only its signature. input_tokens: an estimate.
+        show_thinking: whether the client sees it, or only its signature. single_call: the first call is all that is told.
+        input_tokens: an estimate.
         """
         self.failure: dict[str, Any] | None = None
         self.stopped = False
         self.usage: dict[str, int] = {}
+        self.continuation: Any = None
 
         self._estimate = input_tokens
+        self._earlier_output = 0  # of requests that this answer goes on from
         self._message: Event = {
             "id": message_id,
             "type": "message",
@@ -92,7 +97,8 @@ class Assembler:
             "usage": self._known_usage(),
         }
         self._blocks = Blocks(self._message)
-        self._content = Content(self._blocks, ToolCalls(message_id, taken_ids, tool_names), seal or _own, show_thinking)
+        calls = ToolCalls(message_id, taken_ids, tool_names)
+        self._content = Content(self._blocks, calls, seal or _own, show_thinking=show_thinking, single_call=single_call)
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
         self._asked_stops = asked_stops
         self._stops = StopSequences(stop_sequences) if stop_sequences else None
@@ -120,6 +126,14 @@ class Assembler:
             if hear is not None:
                 hear(self, value)
         return self._blocks.take()
+
+    def go_on(self) -> None:
+        """The provider was sent the continuation: what comes now goes on where the answer stopped.
+
+        It counts the prompt anew each time, and only the new part of the answer.
+        """
+        self.continuation = None
+        self._earlier_output += self.usage.pop("output_tokens", 0)
 
     def end(self, clean: bool) -> list[Event]:
         """The provider's stream is over, `clean` if the provider said so -> the last events.
@@ -195,6 +209,14 @@ class Assembler:
             if not self.stopped:
                 self._content.tell(told)
 
+    def _hear_web_search(self, told: Any) -> None:
+        if isinstance(told, Mapping):
+            self._release()
+            self._put("web_search", told)
+
+    def _hear_continuation(self, value: Any) -> None:
+        self.continuation = value or None
+
     def _hear_stop(self, reason: Any) -> None:
         if _is_text(reason) and reason != "null":
             known = reason in _STOP_REASONS
@@ -229,6 +251,8 @@ class Assembler:
         "citation": _hear_citation,
         "refusal": _hear_refusal,
         "tool": _hear_tool,
+        "web_search": _hear_web_search,
+        "continuation": _hear_continuation,
         "stop": _hear_stop,
         "stop_sequence": _hear_stop_sequence,
         "usage": _hear_usage,
@@ -268,7 +292,10 @@ class Assembler:
         elif reason == "refusal":
             explanation = "".join(self._refusal) or None
             delta["stop_details"] = {"type": "refusal", "category": None, "explanation": explanation}
-        self._blocks.emit({"type": "message_delta", "delta": delta, "usage": self._known_usage()})
+        usage = self._known_usage()
+        if self._content.searches:
+            usage["server_tool_use"] = {"web_search_requests": self._content.searches}
+        self._blocks.emit({"type": "message_delta", "delta": delta, "usage": usage})
         self._blocks.emit({"type": "message_stop"})
         self._hears, self._ended = self._NOTHING, True
 
@@ -283,6 +310,7 @@ class Assembler:
     def _known_usage(self) -> dict[str, Any]:
         """The client replaces what it knew by these numbers, so the estimate is better than an unknown 0 (S18)."""
         known: dict[str, Any] = {name: self.usage.get(name, 0) for name in (*_INPUT_COUNTS, "output_tokens")}
+        known["output_tokens"] += self._earlier_output
         if not any(known[name] for name in _INPUT_COUNTS):
             known["input_tokens"] = self._estimate
         if "thinking_tokens" in self.usage:

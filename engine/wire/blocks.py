@@ -45,6 +45,17 @@ def _tagged(tag: str, attributes: Mapping[str, str | None], content: list[Block]
     return [text(opening), *content, text(closing)]
 
 
+def cache_mark(marked: Mapping[str, Any], facts: Facts, lost: dict[str, str]) -> Block:
+    """The `cache_control` of a block or a tool, as the provider takes it (R17)."""
+    mark = marked.get("cache_control")
+    if not mark:
+        return {}
+    if facts.cache_marks == "drop":
+        lost["cache_control"] = "the provider caches by itself, or not at all"
+        return {}
+    return {"cache_control": mark if facts.cache_marks == "keep" else {"type": "ephemeral"}}
+
+
 class BlockReader:
     """Reads the blocks of one request. `tool_ids` are the ids of the calls it met, as the client knows them."""
 
@@ -60,14 +71,16 @@ class BlockReader:
         """The blocks of a message of this role; none where it says nothing."""
         if isinstance(content, str):
             return [text(content)] if content else []
-        return self._read(_READERS[role], content or [])
+        blocks = self._read(_READERS[role], content or [])
+        return reasoning.place(blocks) if role == "assistant" else blocks
 
     def _read(self, readers: "Readers", content: Iterable[Block]) -> list[Block]:
         blocks: list[Block] = []
         for block in content:
-            if "cache_control" in block:
-                self._lost["cache_control"] = "the provider caches by itself, or not at all"
-            blocks += readers.get(block["type"], readers["*"])(self, block)
+            read = readers.get(block["type"], readers["*"])(self, block)
+            if mark := cache_mark(block, self._facts, self._lost):
+                read[-1:] = [last | mark for last in read[-1:]]
+            blocks += read
         return blocks
 
     def _text(self, block: Block) -> list[Block]:
@@ -86,6 +99,9 @@ class BlockReader:
             return [text("[An image was here; this model cannot see images.]")]
         if source["type"] == "file":
             return self._file("image", "An image")
+        if source["type"] == "url" and not self._facts.image_urls:
+            self._lost["image"] = "this provider fetches no images"
+            return [text(f"[An image was here, at {source['url']}; it cannot be fetched from here.]")]
         return [{"type": "image", "source": source}]
 
     def _document(self, block: Block) -> list[Block]:
@@ -120,7 +136,7 @@ class BlockReader:
         told = block.get("content")
         content = [text(told)] if told and isinstance(told, str) else self._read(_SHOWN, told or [])
         content = content or [text("(no output)")]  # R07
-        if block.get("is_error"):
+        if block.get("is_error") and self._facts.tool_errors == "words":
             content = failed(content)
         if not self._facts.tools:
             return stray(content)

@@ -10,22 +10,35 @@ from typing import Any, ClassVar
 
 from engine.wire.events import Blocks
 from engine.wire.reasoning import merge_details
+from engine.wire.searches import search_blocks
 from engine.wire.toolcalls import ToolCall, ToolCalls
 
 
 class Content:
-    """The content of one answer, written into `blocks`.
+    """The content of one answer, written into `blocks`; `searches` counts those of the web in it.
 
-    `seal` makes the signature of a thinking block out of the reasoning state that came with it: the provider's
+    `single_call`: of several calls only the first is written. `seal` makes the signature of a thinking block out of the reasoning state that came with it: the provider's
     `signature`, its `details`, and the `thinking` itself where it is not shown.
     """
 
-    def __init__(self, blocks: Blocks, calls: ToolCalls, seal: Callable[[dict[str, Any]], str], show_thinking: bool) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        calls: ToolCalls,
+        seal: Callable[[dict[str, Any]], str],
+        *,
+        show_thinking: bool,
+        single_call: bool,
+    ) -> None:
         self.has_calls = False
+        self.searches = 0
         self._blocks = blocks
         self._calls = calls
         self._seal = seal
         self._show_thinking = show_thinking
+        self._single_call = single_call
+        self._begun_calls = 0
+        self._searched: set[str] = set()
         self._call: ToolCall | None = None  # whose block is open
         self._waiting: deque[tuple[str, Any]] = deque()
         self._blank: dict[str, str] = {}  # what a block of a kind may begin with
@@ -51,7 +64,9 @@ class Content:
                 self._write_next()
         elif call.name and not call.begun:
             call.begun = True
-            self.put("call", call)
+            self._begun_calls += 1
+            if self._begun_calls == 1 or not self._single_call:
+                self.put("call", call)
 
     @property
     def is_cut(self) -> bool:
@@ -118,11 +133,24 @@ class Content:
         if text := call.so_far():
             self._blocks.write(text)
 
+    def _write_search(self, told: Mapping[str, Any]) -> None:
+        """A search that the provider has made itself: what it asked for, and what it found (R29)."""
+        search = search_blocks(told, f"srvtoolu_{self._calls.made_up}_{self.searches + 1}")
+        if search.id in self._searched:
+            return
+        self._searched.add(search.id)
+        self.searches += 1
+        self._open("server_tool_use", id=search.id, name="web_search", input={})
+        self._blocks.write(search.input)
+        self._open("web_search_tool_result", tool_use_id=search.id, content=search.content)
+        self._close()
+
     _WRITERS: ClassVar[Mapping[str, Callable[["Content", Any], None]]] = {
         "text": _write_text,
         "thinking": _write_thinking,
         "redacted": _write_redacted,
         "citation": _write_citation,
+        "web_search": _write_search,
         "call": _write_call,
     }
 

@@ -13,6 +13,8 @@ _KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "thinking": ({"thinking": "", "signature": ""}, "thinking_delta", "thinking"),
     "tool_use": ({}, "input_json_delta", "partial_json"),
     "redacted_thinking": ({}, "", ""),
+    "server_tool_use": ({}, "input_json_delta", "partial_json"),
+    "web_search_tool_result": ({}, "", ""),
 }
 
 
@@ -103,7 +105,7 @@ def _gather(block: dict[str, Any], pieces: list[str], delta: dict[str, Any]) -> 
 
 
 def _complete(block: dict[str, Any], text: str) -> None:
-    if block["type"] == "tool_use":
+    if block["type"] in ("tool_use", "server_tool_use"):
         block["input"] = as_object(text)
     elif block["type"] in ("text", "thinking"):
         block[block["type"]] = text

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.wire.schema import RULES
+from engine.wire.thinking import EFFORTS
 
 
 def _word(group: str, default: Any, about: str, answers: str = "", known: Iterable[str] = ()) -> Any:
@@ -25,16 +26,25 @@ class Facts:
 
     tools: bool = _word("capabilities", True, "The provider can call tools.")
     images: bool = _word("capabilities", True, "The models see images; else a sentence stands for each.", "R27")
+    image_urls: bool = _word("capabilities", True, "Images may lie at an address; else a sentence stands for each.", "R27")
     documents: bool = _word("capabilities", False, "PDF documents are taken as files; else a sentence stands for each.", "R28")
     document_urls: bool = _word("capabilities", False, "PDF documents may lie at an address.", "R28")
-    web_search: bool = _word("capabilities", False, "The provider searches the web itself.", "R29")
+    web_search: bool = _word(
+        "capabilities", False, "The provider searches the web itself; else a question that needs it is declined in words.", "R29"
+    )
 
+    context: int | None = _word(
+        "limits", None, "The tokens that prompt and answer have together; `max_tokens` is lowered to the room that is left.", "R21"
+    )
     max_output: int | None = _word("limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21")
     min_output: int = _word("limits", 1, "The least that `max_tokens` may be; a lower one is raised to it.", "R20")
     max_stop: int | None = _word("limits", None, "How many stop sequences the provider takes; the rest are enforced here.", "R23")
     max_tools: int | None = _word("limits", None, "How many tools the provider takes; more are refused in words.", "G08")
     tool_name_max: int = _word("limits", 64, "The longest tool name; longer ones are shortened, reversibly.", "G06 G07 S39")
     tool_id_max: int = _word("limits", 64, "The longest tool call id; longer ones are shortened, reversibly.", "G09")
+    tool_id_length: int | None = _word(
+        "limits", None, "How many letters and digits a tool call id is made of, where the provider insists; others are hashed.", "G09"
+    )
 
     attribution: Literal["drop", "keep"] = _word(
         "quirks", "drop", "What becomes of Claude Code's billing line, the first system block.", "R14"
@@ -52,6 +62,15 @@ class Facts:
     tool_result_images: Literal["native", "followup"] = _word(
         "quirks", "followup", "Images in a tool result: left there, or moved behind all results of the turn.", "R04 R05"
     )
+    tool_errors: Literal["words", "native"] = _word(
+        "quirks", "words", "How a failed tool says so: its result begins with `Error:`, or the mapping has a field for it.", "R06"
+    )
+    cache_marks: Literal["drop", "plain", "keep"] = _word(
+        "quirks",
+        "drop",
+        "What becomes of `cache_control`: left out; kept as `{type: ephemeral}`, since strict servers refuse more; kept as it is.",
+        "R17",
+    )
     unseen_images: Literal["placeholder", "refuse"] = _word(
         "quirks",
         "placeholder",
@@ -59,11 +78,20 @@ class Facts:
         "understands and an agent, which sends it again in each turn, does not.",
         "R27",
     )
-    reasoning_history: Literal["keep", "placeholder", "drop"] = _word(
+    reasoning_history: Literal["keep", "placeholder", "required", "drop"] = _word(
         "quirks",
         "keep",
-        "Earlier reasoning of the same provider and model: sent back; sent, and stood in for where it is missing; dropped.",
-        "T01 T02 T14",
+        "Earlier reasoning of the same provider and model: sent back; sent, and stood in for where it is missing; sent, and "
+        "thinking switched off where a call lacks it; dropped.",
+        "T01 T02 T03 T14",
+    )
+    efforts: tuple[str, ...] = _word(
+        "quirks",
+        (),
+        "The efforts that the models know, in rising order: what is asked becomes the next one up, or else the highest. "
+        "Models that cannot but think know no `none`. Unsaid: whatever is asked.",
+        "T04 T05 T13",
+        EFFORTS,
     )
     forced_tools_with_thinking: bool = _word(
         "quirks", True, "A forced tool choice may go together with thinking; else it is lowered to auto.", "T06"
@@ -73,6 +101,12 @@ class Facts:
         "native",
         "Who stops at a stop sequence: the provider, or this side, which then knows which one it was.",
         "S40 R23",
+    )
+    single_call: Literal["native", "enforced"] = _word(
+        "quirks",
+        "native",
+        "Who keeps to one call where `disable_parallel_tool_use` asks for it: the provider, or this side, which passes on the first.",
+        "G10",
     )
     whole_answers: Literal["whole", "streamed"] = _word(
         "quirks",

@@ -1,12 +1,14 @@
 """An Anthropic request, repaired and in the one shape that mappings read."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from engine.wire import tools, turns
+from engine.wire import thinking, tokens, tools, turns
 from engine.wire.blocks import Block, BlockReader
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
+from engine.wire.jsontext import dumps
 from engine.wire.pairing import pair, show_after_results
 from engine.wire.toolnames import ToolNames
 
@@ -45,13 +47,21 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
     names = ToolNames(offered, facts.tool_name_max)
     reader = BlockReader(facts, names, lost, provider=provider, model=model)
     stop_here, stop_there = _stop_sequences(request, facts)
+    messages = _messages(request, facts, reader, lost)
+    if facts.reasoning_history == "required" and turns.calls_blindly(messages):
+        request = request | {"thinking": {"type": "disabled"}}
+        lost["thinking"] = "the provider wants all earlier thinking back, which this conversation has lost"
+    thoughts = thinking.canonical(request, facts.efforts)
     canonical = request | {
         "system": _system(request, facts, reader),
-        "messages": _messages(request, facts, reader, lost),
-        "tools": [tools.canonical(tool, names, facts) for tool in offered.values()] or None,
-        "tool_choice": tools.choice(request, offered, names, facts, lost),
+        "messages": messages,
+        "tools": [tools.canonical(tool, names, facts, lost) for tool in offered.values()] or None,
+        "tool_choice": tools.choice(request, offered, names, facts, lost, thinks=thinking.is_on(thoughts)),
         "stop_sequences": stop_there or None,
         "max_tokens": _max_tokens(request, facts),
+        "thinking": thoughts,
+        "output_config": _without_effort(request),
+        "session_id": _session_id(request),
     }
     return Prepared(
         request={key: value for key, value in canonical.items() if value is not None},
@@ -67,7 +77,7 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
     messages = [turn for message in request["messages"] for turn in _read(message, reader, lost)]
     if facts.mid_system == "fold":
         messages = turns.fold_system(messages)
-    messages = pair(messages, facts.tool_id_max)
+    messages = pair(messages, facts)
     if facts.tool_result_images == "followup":
         messages = show_after_results(messages)
     if facts.merge_roles:
@@ -75,7 +85,7 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
     messages = turns.user_first(messages)
     if facts.prefill == "drop":
         messages = _without_prefill(messages, request)
-    if facts.reasoning_history == "placeholder" and (request.get("thinking") or {}).get("type") != "disabled":
+    if facts.reasoning_history == "placeholder" and thinking.is_on(thinking.canonical(request, facts.efforts)):
         messages = turns.with_thinking(messages)
     if not facts.user_after_tool:
         messages = turns.bridge_results(messages)
@@ -95,7 +105,7 @@ def _refuse_new_image(messages: list[Message]) -> None:
 
 def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
     """The message in blocks that mappings read, or none if nothing is left of it."""
-    for key in message.keys() - {"role", "content"}:
+    for key in message.keys() - {"role", "content", "output_config"}:
         lost[f"messages.{key}"] = "the provider knows nothing like it"
     role: str = message["role"]
     role = _ROLES.get(role, role)
@@ -142,4 +152,27 @@ def _max_tokens(request: Request, facts: Facts) -> int | None:
     if asked is None:
         return None
     lowered = asked if facts.max_output is None else min(asked, facts.max_output)
+    if facts.context is not None and lowered + len(dumps(request)) // _BYTES_A_TOKEN > facts.context:
+        # Servers count with tokenizers of their own, which may find more.
+        room = facts.context - int(tokens.estimate(request) * 1.15)
+        lowered = min(lowered, room) if room > 0 else lowered
     return max(lowered, facts.min_output)
+
+
+_BYTES_A_TOKEN = 2
+"""Fewer than any text has: a request that fits by this measure needs no closer look."""
+
+
+def _without_effort(request: Request) -> dict[str, Any] | None:
+    """Effort belongs to `thinking` here."""
+    return {key: value for key, value in (request.get("output_config") or {}).items() if key != "effort"} or None
+
+
+def _session_id(request: Request) -> str | None:
+    """Which conversation it is, for a provider's cache: of what Claude Code tells of the person, this names nobody (R24)."""
+    told = (request.get("metadata") or {}).get("user_id")
+    named = _SESSION.search(told) if isinstance(told, str) else None
+    return named[1] if named else None
+
+
+_SESSION = re.compile(r"""session(?:_id\W{1,4}|_)([0-9a-fA-F-]{36})""")

@@ -8,27 +8,28 @@ from itertools import count
 from typing import Any
 
 from engine.wire.blocks import Block, failed, stray, text
-from engine.wire.toolnames import fit
+from engine.wire.facts import Facts
+from engine.wire.toolnames import fit_id
 
 Message = dict[str, Any]
 
 
-def pair(messages: Iterable[Message], id_limit: int) -> list[Message]:
+def pair(messages: Iterable[Message], facts: Facts) -> list[Message]:
     """The conversation with the results of an assistant message's calls at the front of the user message behind it.
 
     They stand in the order of the calls, whatever the order they came in (R03, R04). A missing one is made up (R02), one
     without a call becomes what the user says (R01), and every call has an id of its own that the provider takes (G09).
     """
-    pairing = _Pairing(id_limit)
+    pairing = _Pairing(facts)
     for message in messages:
         pairing.add(message)
     return pairing.messages
 
 
 class _Pairing:
-    def __init__(self, id_limit: int) -> None:
+    def __init__(self, facts: Facts) -> None:
         self.messages: list[Message] = []
-        self._id_limit = id_limit
+        self._facts = facts
         self._ids: set[str] = set()
         self._waiting: dict[str, list[Block]] = {}  # by the client's id: results still to be filled in
         self._answer: Message | None = None  # the user message just made for results, as long as nothing follows it
@@ -64,9 +65,10 @@ class _Pairing:
 
     def _expected(self, call: Block) -> Block:
         """The result that a call has as long as nobody gives another."""
-        id = fit(call["id"], self._id_limit, self._ids)
+        id = fit_id(call["id"], self._facts, self._ids)
         self._ids.add(id)
-        content = failed([text("[no result: the call was cancelled]")])
+        content = [text("[no result: the call was cancelled]")]
+        content = failed(content) if self._facts.tool_errors == "words" else content
         return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": content, "is_error": True}
 
     def _answer_calls(self, message: Message) -> None:
@@ -77,7 +79,7 @@ class _Pairing:
             elif expected := self._waiting.get(block["tool_use_id"]):
                 result = expected.pop(0)
                 del result["is_error"]
-                result |= {key: block[key] for key in ("content", "is_error") if key in block}
+                result |= {key: block[key] for key in ("content", "is_error", "cache_control") if key in block}
             else:
                 said += stray(block["content"])
         if self._answer is not None:

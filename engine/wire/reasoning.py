@@ -12,6 +12,8 @@ from .jsontext import dumps, loads
 
 _MARK = "ccproxy1."
 
+Block = dict[str, Any]
+
 
 def seal(provider: str, model: str, state: dict[str, Any]) -> str:
     """A signature that holds `state`, for `unseal` with the same provider and model."""
@@ -52,8 +54,34 @@ def merge_details(gathered: list[dict[str, Any]], items: Iterable[Any]) -> None:
             gathered.append(dict(item))
 
 
+def place(content: list[Block]) -> list[Block]:
+    """An assistant's blocks with the reasoning items where they belong.
+
+    An item that says `on: next` or `on: previous` is taken out of its thinking block and becomes the `state` of the
+    neighbour: a signature that a provider put on a call, or what it said of a text, goes back on that call or text.
+    """
+    placed: list[Block] = []
+    waiting: Block = {}
+    for block in content:
+        if block["type"] != "thinking":
+            placed.append(block | {"state": waiting} if waiting else block)
+            waiting = {}
+            continue
+        items = block.get("details", [])
+        for item in items:
+            if item.get("on") == "next":
+                waiting = waiting | item
+            elif item.get("on") == "previous" and placed:
+                placed[-1] = placed[-1] | {"state": placed[-1].get("state", {}) | item}
+        kept = [item for item in items if "on" not in item]
+        block = {key: value for key, value in block.items() if key != "details"} | ({"details": kept} if kept else {})
+        if block["thinking"] or block.keys() > {"type", "thinking"}:
+            placed.append(block)
+    return placed
+
+
 def _continues(last: dict[str, Any], item: dict[str, Any]) -> bool:
-    same = all(last.get(key) == item.get(key) for key in ("type", "index"))
+    same = all(last.get(key) == item.get(key) for key in ("type", "index", "on"))
     ids = {detail["id"] for detail in (last, item) if detail.get("id")}
     return same and len(ids) < 2 and "data" not in last and "data" not in item
 

@@ -91,7 +91,7 @@ class ToolCalls:
         self._by_key: dict[Any, ToolCall] = {}
         self._by_id: dict[str, ToolCall] = {}
         self._last: ToolCall | None = None
-        self._made_up = f"toolu_{_FOREIGN.sub('_', message_id.rpartition('_')[2])}"
+        self.made_up = f"toolu_{_FOREIGN.sub('_', message_id.rpartition('_')[2])}"
         self._taken = set(taken_ids)
         self._names = names or {}
         self._count = 0
@@ -125,7 +125,7 @@ class ToolCalls:
     def _client_id(self, id: str) -> str:
         """The client drops a call whose id came before in the message, and takes one of an earlier turn for that turn's."""
         self._count += 1
-        wanted = unique = _FOREIGN.sub("_", id) or f"{self._made_up}_{self._count}"
+        wanted = unique = _FOREIGN.sub("_", id) or f"{self.made_up}_{self._count}"
         again = 2
         while unique in self._taken:
             unique = f"{wanted}_{again}"

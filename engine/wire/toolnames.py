@@ -4,6 +4,8 @@ import re
 from collections.abc import Container, Iterable
 from hashlib import sha256
 
+from engine.wire.facts import Facts
+
 _is_plain = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH = 8
@@ -18,13 +20,23 @@ def fit(word: str, limit: int, taken: Container[str] = ()) -> str:
     return fitting
 
 
+def fit_id(id: str, facts: Facts, taken: Container[str] = ()) -> str:
+    """The id of a tool call as the provider takes it, which no one else has taken."""
+    exact = facts.tool_id_length
+    if exact is None:
+        return fit(id, facts.tool_id_max, taken)
+    while len(id) != exact or not (id.isascii() and id.isalnum()) or id in taken:
+        id = sha256(id.encode(errors="surrogatepass")).hexdigest()[:exact]
+    return id
+
+
 def is_fit(word: str, limit: int) -> bool:
     return len(word) <= limit and _is_plain(word) is not None
 
 
 def _hashed(word: str, limit: int) -> str:
     digest = sha256(word.encode(errors="surrogatepass")).hexdigest()
-    if limit <= _HASH + 1:  # Mistral's ids are nine letters and digits
+    if limit <= _HASH + 1:
         return digest[:limit]
     return f"{_ODD.sub('_', word)[: limit - _HASH - 1]}_{digest[:_HASH]}"
 

@@ -5,11 +5,14 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from engine.wire import schema
+from engine.wire.blocks import cache_mark
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
 from engine.wire.toolnames import ToolNames
 
 Tool = dict[str, Any]
+
+WEB_SEARCH = "web_search"
 
 
 def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict[str, Tool]:
@@ -31,11 +34,12 @@ def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict
     return found
 
 
-def canonical(tool: Tool, names: ToolNames, facts: Facts) -> Tool:
+def canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) -> Tool:
     """A tool as a mapping reads it. Raises ApiError when its schema is too deep to read."""
     family = _family(tool)
-    if family == "web_search":
-        return {key: value for key, value in tool.items() if key not in ("cache_control", "defer_loading")}
+    mark = cache_mark(tool, facts, lost)
+    if family == WEB_SEARCH:
+        return {key: value for key, value in tool.items() if key not in ("cache_control", "defer_loading")} | mark
     if family in _CLIENT_TOOLS:
         tool = {"name": tool["name"], **_CLIENT_TOOLS[family]}
     try:
@@ -44,15 +48,17 @@ def canonical(tool: Tool, names: ToolNames, facts: Facts) -> Tool:
         raise ApiError(400, "invalid_request_error", f"tools: the input_schema of {tool['name']} is nested too deeply") from None
     described = {"description": tool["description"]} if tool.get("description") else {}
     strict = {"strict": True} if tool.get("strict") else {}
-    return {"name": names[tool["name"]], **described, "input_schema": cleaned, **strict}
+    return {"name": names[tool["name"]], **described, "input_schema": cleaned, **strict, **mark}
 
 
-def choice(request: dict[str, Any], tools: Collection[str], names: ToolNames, facts: Facts, lost: dict[str, str]) -> Any:
+def choice(
+    request: dict[str, Any], tools: Collection[str], names: ToolNames, facts: Facts, lost: dict[str, str], *, thinks: bool
+) -> Any:
     """The tool choice that the provider can be given; None where there is nothing to choose from (G11)."""
     asked = request.get("tool_choice")
     if not tools or not asked or asked["type"] not in ("any", "tool"):
         return asked if tools else None
-    if _is_thinking(request) and not facts.forced_tools_with_thinking:  # T06
+    if thinks and not facts.forced_tools_with_thinking:  # T06
         lost["tool_choice"] = "the provider forces no tool on a model that thinks"
     elif asked["type"] == "any":
         return asked
@@ -63,9 +69,10 @@ def choice(request: dict[str, Any], tools: Collection[str], names: ToolNames, fa
     return {key: value for key, value in asked.items() if key != "name"} | {"type": "auto"}
 
 
-def _is_thinking(request: dict[str, Any]) -> bool:
-    thinking = request.get("thinking") or {"type": "disabled"}
-    return bool(thinking["type"] != "disabled")
+def asks_only_to_search(request: dict[str, Any]) -> bool:
+    """Whether the request is a search of the web and nothing else, as Claude Code's side calls are (client.md 1)."""
+    tools: list[Tool] = request.get("tools") or []
+    return bool(tools) and all(_family(tool) == WEB_SEARCH for tool in tools)
 
 
 def _is_offered(tool: Tool, facts: Facts, lost: dict[str, str]) -> bool:
@@ -73,7 +80,7 @@ def _is_offered(tool: Tool, facts: Facts, lost: dict[str, str]) -> bool:
     if not tool.get("name"):  # G12
         lost[family or "a tool without a name"] = "the provider takes no tool without a name"
         return False
-    if family is None or family in _CLIENT_TOOLS or (family == "web_search" and facts.web_search):
+    if family is None or family in _CLIENT_TOOLS or (family == WEB_SEARCH and facts.web_search):
         return True
     lost[family] = "the provider has no such tool of its own"  # R29
     return False

@@ -84,6 +84,11 @@ def with_thinking(messages: Iterable[Message]) -> list[Message]:
     return [message | {"content": [blank, *message["content"]]} if _calls_blindly(message) else message for message in messages]
 
 
+def calls_blindly(messages: Iterable[Message]) -> bool:
+    """Whether a message calls a tool without having thought, as far as can still be seen."""
+    return any(map(_calls_blindly, messages))
+
+
 def _calls_blindly(message: Message) -> bool:
     types = [block["type"] for block in message["content"]]
     return "tool_use" in types and "thinking" not in types

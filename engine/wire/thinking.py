@@ -1,0 +1,49 @@
+"""How hard to think: what a client asks, in the one form that mappings read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Anthropic's words, and two below them that providers have."""
+
+_BUDGETS = ((4096, "low"), (12288, "medium"), (24576, "high"), (49152, "xhigh"))
+"""A thinking budget below so many tokens, as an effort."""
+
+
+def canonical(request: dict[str, Any], efforts: Sequence[str]) -> dict[str, Any]:
+    """The request's `thinking`, with the `effort` that a provider who knows `efforts` can be asked for.
+
+    Who asks for neither thinking nor effort wants none (T05), which is the effort `none`, or the least there is. There is
+    no effort where the request leaves it open.
+    """
+    thinking: dict[str, Any] = request.get("thinking") or {"type": "disabled"}
+    effort = _asked(request)
+    return thinking | {"effort": _known(effort, efforts)} if effort else thinking
+
+
+def is_on(thinking: dict[str, Any]) -> bool:
+    """Whether a model that is asked in this form thinks."""
+    return bool(thinking["effort"] != "none" if "effort" in thinking else thinking["type"] != "disabled")
+
+
+def _asked(request: dict[str, Any]) -> str | None:
+    thinking = request.get("thinking")
+    if thinking and thinking["type"] == "disabled":
+        return "none"  # Claude Code gives an effort beside it in its side questions (T04)
+    # A system message may change it in mid-conversation; the last word counts.
+    changed = [message.get("output_config") for message in reversed(request["messages"]) if message["role"] == "system"]
+    for config in (*changed, request.get("output_config")):
+        if config and config.get("effort"):
+            return str(config["effort"])
+    if not thinking:
+        return "none"
+    budget = thinking.get("budget_tokens")
+    return None if budget is None else next((effort for limit, effort in _BUDGETS if budget < limit), "max")
+
+
+def _known(effort: str, efforts: Sequence[str]) -> str:
+    """The next one up that is known, or else the highest (T13)."""
+    if not efforts or effort in efforts:
+        return effort
+    at_least = EFFORTS[EFFORTS.index(effort) :] if effort in EFFORTS else ()
+    return next((known for known in efforts if known in at_least), efforts[-1])
