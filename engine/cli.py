@@ -219,23 +219,31 @@ def try_mapping(mapping: str, stream: bool) -> None:
     """Print what an Anthropic request from standard input would become upstream, without sending it."""
     import orjson
 
-    from engine.gateway.exchange import Exchange, TranslationError
+    from engine.gateway.exchange import Exchange
     from engine.gateway.http import read_json
+    from engine.gateway.relay import Relay
+    from engine.gateway.sections import TranslationError
     from engine.wire import validate
     from engine.wire.errors import ApiError
 
     loaded = _mapping(mapping)
     try:
-        request = read_json(sys.stdin.buffer.read())
+        data = sys.stdin.buffer.read()
+        request = read_json(data)
         validate.check(request)
         if stream:
             request["stream"] = True
         model = loaded.models.get("main") or request["model"]
-        exchange = Exchange(loaded.name, loaded, model, request, request_id="req_try", key=SHOWN_KEY)
-        where = exchange.endpoint(loaded.base_url or "")
+        made: Exchange | Relay
+        if loaded.native:
+            made = Relay(loaded.name, loaded, model, request, data, key=SHOWN_KEY)
+        else:
+            made = Exchange(loaded.name, loaded, model, request, request_id="req_try", key=SHOWN_KEY)
+        where = made.endpoint(loaded.base_url or "")
+        body = orjson.loads(made.body) if isinstance(made.body, bytes) else made.body
     except (ApiError, TranslationError) as error:
         _fail(str(error))
-    told: dict[str, Any] = {**where, "body": exchange.body, "lost": exchange.lost}
+    told: dict[str, Any] = {**where, "body": body, "lost": made.lost}
     click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
 
 

@@ -33,7 +33,10 @@ class Answer:
 
     async def json(self, status: int, value: Any, headers: Headers = ()) -> None:
         """A whole answer."""
-        data = http.json(value)
+        await self.body(status, http.json(value), headers)
+
+    async def body(self, status: int, data: bytes, headers: Headers = ()) -> None:
+        """A whole answer, already written."""
         self.status = status
         await http.send_json(self._send, status, data, [*self._headers(), *headers])
         self.is_complete = True

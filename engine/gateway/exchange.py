@@ -1,15 +1,13 @@
 """One request's translation there and back, without the network."""
 
 from collections.abc import Mapping as Headers
-from dataclasses import replace
 from typing import Any
 
-from engine.mapping.errors import Problem
+from engine.gateway.sections import Sections
 from engine.mapping.loader import Mapping
-from engine.wire import errors, framing, history, jsontext, reasoning, searches, tokens, tools
+from engine.wire import framing, history, reasoning, searches, tokens, tools
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError
-from engine.wire.facts import Facts
 
 Event = dict[str, Any]
 
@@ -17,28 +15,11 @@ MOST_REQUESTS = 40
 """How often the rest of one answer is asked for; each may hold tens of thousands of tokens."""
 
 
-def facts_of(mapping: Mapping, model: str) -> Facts:
-    """What the protocol code must know of a provider and a model, the model's own limits among it."""
-    known = mapping.model_facts(model)
-    limits = {word: known[name] for name, word in (("output", "max_output"), ("context", "context")) if name in known}
-    facts: Facts = mapping.facts_of(model)
-    return replace(facts, **limits) if limits else facts
-
-
-class TranslationError(Exception):
-    """A mapping failed at run time; `problem` is the line of YAML."""
-
-    def __init__(self, problem: Problem):
-        super().__init__(problem.picture())
-        self.problem = problem
-
-
-class Exchange:
+class Exchange(Sections):
     """A client's request on its way to a provider, and the provider's answer on its way back.
 
-    `body` is what goes upstream and `lost` what of the request does not, each with the reason; `streams`: a stream is
-    asked for; `client`: those of the client's headers that are the protocol's. The provider's `key` is in none of its errors. Whole answers and streams go through the same deltas and the
-    same assembler, so both give the same message.
+    `body` is what goes upstream and `lost` what of the request does not, each with the reason. Whole answers and streams go
+    through the same deltas and the same assembler, so both give the same message.
     """
 
     def __init__(
@@ -52,19 +33,12 @@ class Exchange:
         key: str | None = None,
         client: Headers[str, str] | None = None,
     ):
-        self.provider = provider
-        self.mapping = mapping
-        self.model = model
-        self.key = key
+        super().__init__(provider, mapping, model, key=key, client=client, streams=request.get("stream") is True)
         self.request_id = request_id
-        self.client = client or {}
-        self.known = mapping.model_facts(model)
-        self.facts = facts_of(mapping, model)
-        self.streams = request.get("stream") is True or self.facts.whole_answers == "streamed"
         self.prepared = history.prepare(request | {"stream": self.streams}, self.facts, provider=provider, model=model)
         unread = mapping.lost(self.prepared.request)
         self.lost = {key: unread[key] for key in request if key in unread} | self.prepared.lost
-        self.body: dict[str, Any] = self._run(mapping.request, self.prepared.request, model)
+        self.body: dict[str, Any] = self.run(mapping.request, self.prepared.request, model)
         self.failure: ApiError | None = None
         self._asked = request
         self._decoder = framing.DECODERS[mapping.framing]()
@@ -90,37 +64,17 @@ class Exchange:
     def _seal(self, state: dict[str, Any]) -> str:
         return reasoning.seal(self.provider, self.model, state)
 
-    def _run(self, section: Any, *arguments: Any) -> Any:
-        try:
-            return section(*arguments)
-        except Exception as error:
-            problem = self.mapping.explain(error)
-            if problem is None:
-                raise
-            raise TranslationError(problem) from error
-
-    def endpoint(self, base_url: str) -> dict[str, Any]:
-        """Where the body goes: url and headers."""
-        where: dict[str, Any] = self._run(self.mapping.endpoint, base_url, self.model, self.key, self.streams, self.client)
-        return where
-
-    def count_endpoint(self, base_url: str) -> dict[str, Any] | None:
-        """Where the provider counts the body's tokens; None where it does not."""
-        section = self.mapping.count_endpoint
-        where: dict[str, Any] | None = self._run(section, base_url, self.model, self.key, self.client) if section else None
-        return where
+    @property
+    def request(self) -> dict[str, Any]:
+        """The client's request as the mapping reads it."""
+        return self.prepared.request
 
     @property
     def count_body(self) -> dict[str, Any]:
         """What is sent there."""
         section = self.mapping.count_request
-        body: dict[str, Any] = self._run(section, self.body, self.model) if section else self.body
+        body: dict[str, Any] = self.run(section, self.body, self.model) if section else self.body
         return body
-
-    def counted(self, reply: Any) -> int | None:
-        """The provider's count; None where the reply holds none."""
-        count = self._run(self.mapping.count, reply).get("input_tokens") if self.mapping.count else None
-        return count if type(count) is int else None
 
     # A stream
 
@@ -148,7 +102,7 @@ class Exchange:
         self._requests += 1
         self._assembler.go_on()
         self._decoder = framing.DECODERS[self.mapping.framing]()
-        self.body = self._run(self.mapping.request, self.prepared.request | {"continuation": token}, self.model)
+        self.body = self.run(self.mapping.request, self.prepared.request | {"continuation": token}, self.model)
         return True
 
     def finish(self) -> list[Event]:
@@ -161,7 +115,7 @@ class Exchange:
         return self._assembler.fail(error.type, error.message)
 
     def _feed(self, chunks: list[Any]) -> list[Event]:
-        return [event for chunk in chunks for event in self._say(self._run(self.mapping.stream, chunk, self.model))]
+        return [event for chunk in chunks for event in self._say(self.run(self.mapping.stream, chunk, self.model))]
 
     def _say(self, deltas: list[dict[str, Any]]) -> list[Event]:
         events: list[Event] = []
@@ -172,7 +126,7 @@ class Exchange:
     def _error_delta(self, delta: dict[str, Any]) -> dict[str, Any]:
         """What the provider reports in place of an answer, in Anthropic's words."""
         told = delta["error"]
-        self.failure = self.failure or self._error(200, told if isinstance(told, dict) else {"message": told}, {})
+        self.failure = self.failure or self.error(200, told if isinstance(told, dict) else {"message": told}, {})
         return {"error": {"type": self.failure.type, "message": self.failure.message}}
 
     def _end(self, *, clean: bool) -> list[Event]:
@@ -182,7 +136,7 @@ class Exchange:
             self._assembler.feed({"usage": estimated})
         events = self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
-            self.failure = self._error(500, self._assembler.failure, {})
+            self.failure = self.error(500, self._assembler.failure, {})
         return events
 
     # A whole answer
@@ -208,7 +162,7 @@ class Exchange:
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""
-        deltas = _with_keys(self._run(self.mapping.response, reply, self.model))
+        deltas = _with_keys(self.run(self.mapping.response, reply, self.model))
         return self.gather(self._say(deltas) + self._end(clean=True))
 
     def gather(self, events: list[Event]) -> dict[str, Any]:
@@ -216,27 +170,6 @@ class Exchange:
         if self.failure:
             raise self.failure
         return fold(events)
-
-    def refuse(self, status: int, data: bytes, headers: Headers[str, str]) -> ApiError:
-        """The client's error for a provider's refusal."""
-        try:
-            reply = jsontext.loads(data)
-        except ValueError:
-            reply = data.decode(errors="replace")
-        # https://ai.google.dev/gemini-api/docs/troubleshooting: some answer with a list of one error.
-        if isinstance(reply, list) and len(reply) == 1:
-            [reply] = reply
-        told = self._run(self.mapping.error, status, reply)
-        if "message" not in told and isinstance(reply, str):
-            told = told | {"message": reply}
-        return self._error(status, told, headers)
-
-    def _error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
-        error = errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
-        if self.key:
-            # Some quote the key that they refuse, and not every key looks like one.
-            error.message = error.message.replace(self.key, "[key]")
-        return error
 
 
 def _with_keys(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:

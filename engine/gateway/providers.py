@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 
 from engine import BUILT_IN, load_mapping
-from engine.gateway.config import Config, ProviderConfig
+from engine.gateway.config import VARIABLE, Config, ProviderConfig
 from engine.gateway.upstream import LazyTransport
 from engine.mapping.loader import Mapping
 
 KEY_ENV = re.compile(r"^key_env:\s*([A-Z0-9_]+)\s*$", re.MULTILINE)
+BASE_URL = re.compile(r"^base_url:(.*)$", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -59,15 +60,16 @@ class ProviderError(Exception):
 
 
 def with_keys(folders: list[Path], environment: Environment[str, str] = os.environ) -> Iterator[str]:
-    """The mappings whose key variable is set: they need no entry in the configuration.
+    """The mappings whose key variable is set, and all of their address: they need no entry in the configuration.
 
     Only the text is looked at: compiling thirty mappings to use one would cost half a second at every start.
     """
     seen = set()
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")):
-            match = KEY_ENV.search(path.read_text(encoding="utf-8"))
-            if match and path.stem not in seen and environment.get(match[1]):
+            text = path.read_text(encoding="utf-8")
+            needed = [*KEY_ENV.findall(text)[:1], *VARIABLE.findall("".join(BASE_URL.findall(text)))]
+            if KEY_ENV.search(text) and path.stem not in seen and all(map(environment.get, needed)):
                 seen.add(path.stem)
                 yield path.stem
 
@@ -95,7 +97,8 @@ def folders(config: Config) -> list[Path]:
 
 def open_provider(name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str]) -> Provider:
     mapping = load_mapping(wanted.mapping, folders(config))
-    base_url = wanted.base_url or mapping.base_url or ""
+    mapping.base_url = _filled(name, mapping.base_url or "", wanted, environment)
+    base_url = wanted.base_url or mapping.base_url
     if not base_url.startswith(("http://", "https://")):
         said = f"begins with http:// or https://, not {base_url!r}"
         raise ProviderError(f"the provider {name!r} needs an address: `base_url` {said}")
@@ -107,6 +110,14 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         models=wanted.models,
         transport=LazyTransport(base_url),
     )
+
+
+def _filled(name: str, base_url: str, wanted: ProviderConfig, environment: Environment[str, str]) -> str:
+    """A mapping's address with its variables filled in."""
+    missing = [variable for variable in VARIABLE.findall(base_url) if not environment.get(variable)]
+    if missing and not wanted.base_url:
+        raise ProviderError(f"the provider {name!r} needs an address: set ${', $'.join(missing)}, or give `base_url`")
+    return VARIABLE.sub(lambda match: environment.get(match[1], match[0]), base_url)
 
 
 def _key(name: str, wanted: ProviderConfig, mapping: Mapping, environment: Environment[str, str]) -> str | None:

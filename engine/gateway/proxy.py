@@ -12,10 +12,12 @@ import httpx
 from engine.gateway import http, upstream
 from engine.gateway.answer import Answer
 from engine.gateway.config import Config
-from engine.gateway.exchange import Exchange, TranslationError
+from engine.gateway.exchange import Exchange
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
 from engine.gateway.providers import Provider
+from engine.gateway.relay import PASSED_HEADERS, Relay
 from engine.gateway.router import Route, Router
+from engine.gateway.sections import Sections, TranslationError
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
@@ -53,6 +55,8 @@ class _Call:
         self.waited = 0.0
         self.route: Route | None = None
         self.lost: dict[str, str] = {}
+        self.data = b""
+        self.passed: list[tuple[str, str]] = []  # headers of the provider's answer
         self.answer = Answer(send, self._headers)
 
     async def serve(self, work: Callable[["_Call", dict[str, Any]], Awaitable[None]], *, counting: bool = False) -> None:
@@ -72,8 +76,8 @@ class _Call:
             self._log(499 if left else self.answer.status)
 
     async def _request(self, *, counting: bool) -> dict[str, Any]:
-        data = await http.read_body(self.receive, self.proxy.config.request_bytes)
-        request = http.read_json(data)
+        self.data = await http.read_body(self.receive, self.proxy.config.request_bytes)
+        request = http.read_json(self.data)
         validate.check(request, counting=counting)
         assert isinstance(request, dict)
         return request
@@ -119,69 +123,111 @@ class _Call:
             ]
         if self.lost:
             headers.append(("x-ccproxy-dropped", ", ".join(self.lost)))
-        return headers
+        return headers + self.passed
 
     def _log(self, status: int) -> None:
         where = f"{self.route.provider.name}/{self.route.model} ({self.route.reason})" if self.route else "-"
         log.info("%s %s %d %.0f ms", self.id, http.one_line(where), status, (perf_counter() - self.began) * 1000)
 
-    def _exchange(self, request: dict[str, Any]) -> tuple[Provider, Exchange]:
+    def _translation(self, request: dict[str, Any]) -> Exchange | Relay:
+        """The request on its way to the provider that it is for."""
         self.route = self.proxy.router.route(request["model"])
         provider, model = self.route.provider, self.route.model
-        exchange = Exchange(
-            provider.name, provider.mapping, model, request, request_id=self.id, key=provider.key, client=self.client
-        )
-        self.lost = exchange.lost
-        return provider, exchange
+        made: Exchange | Relay
+        if provider.mapping.native:
+            made = Relay(provider.name, provider.mapping, model, request, self.data, key=provider.key, client=self.client)
+        else:
+            made = Exchange(
+                provider.name, provider.mapping, model, request, request_id=self.id, key=provider.key, client=self.client
+            )
+        self.lost = made.lost
+        return made
 
-    def _post(self, provider: Provider, where: dict[str, Any], body: Any) -> AbstractAsyncContextManager[httpx.Response]:
-        data, headers = http.json(body), where.get("headers", {})
+    @property
+    def provider(self) -> Provider:
+        assert self.route is not None
+        return self.route.provider
+
+    def _post(self, where: dict[str, Any], body: Any) -> AbstractAsyncContextManager[httpx.Response]:
+        data = body if isinstance(body, bytes) else http.json(body)
+        provider, headers = self.provider, where.get("headers", {})
         return upstream.post(provider.name, provider.transport, where["url"], headers, data, self.proxy.config.timeouts)
 
     # Counting
 
     async def count_tokens(self, request: dict[str, Any]) -> None:
-        provider, exchange = self._exchange(request)
-        counted = await self._counted_there(provider, exchange)
+        made = self._translation(request)
+        counted = await self._counted_there(made)
         if counted is None:
-            counted = tokens.count(exchange.prepared.request, exchange.mapping.facts.tokenizer).tokens
+            counted = tokens.count(made.request, made.facts.tokenizer).tokens
         await self.answer.json(200, {"input_tokens": counted})
 
-    async def _counted_there(self, provider: Provider, exchange: Exchange) -> int | None:
+    async def _counted_there(self, made: Exchange | Relay) -> int | None:
         """The provider's own count; None where it has no counter, or one that does not answer."""
-        where = exchange.count_endpoint(provider.base_url)
+        where = made.count_endpoint(self.provider.base_url)
         if where is None:
             return None
         with suppress(ApiError, TimeoutError, ValueError):
-            async with asyncio.timeout(COUNTING), self._post(provider, where, exchange.count_body) as response:
-                reply = await upstream.read(provider.name, response)
+            async with asyncio.timeout(COUNTING), self._post(where, made.count_body) as response:
+                reply = await upstream.read(made.provider, response)
                 if response.status_code == 200:
-                    return exchange.counted(jsontext.loads(reply))
+                    return made.counted(jsontext.loads(reply))
         return None
 
     # Answering
 
     async def messages(self, request: dict[str, Any]) -> None:
-        provider, exchange = self._exchange(request)
-        wants_stream = request.get("stream") is True
+        made = self._translation(request)
+        await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=request.get("stream") is True))
+
+    async def _exchange(self, exchange: Exchange, *, stream: bool) -> None:
+        """An answer that is translated."""
         if (events := exchange.answer_here()) is not None:
-            await (self.answer.events(framing.encode(events), last=True) if wants_stream else self.answer.json(200, fold(events)))
+            await (self.answer.events(framing.encode(events), last=True) if stream else self.answer.json(200, fold(events)))
             return
-        if wants_stream:
+        if stream:
             self.answer.keep_alive()
         async with self._asked(exchange) as response:
-            work = self._pass_on if wants_stream else self._gather if exchange.streams else self._whole
+            work = self._pass_on if stream else self._gather if exchange.streams else self._whole
             await work(exchange, response)
+
+    async def _relay(self, relay: Relay) -> None:
+        """An answer that passes as it is."""
+        if relay.streams:
+            self.answer.keep_alive()
+        async with self._post(relay.endpoint(self.provider.base_url), relay.body) as response:
+            self.passed = [(name, value) for name, value in response.headers.items() if name.startswith(PASSED_HEADERS)]
+            if response.status_code >= 400 or not relay.streams:
+                data = b"".join([piece async for piece in self._timed(relay, response)])
+                if response.status_code < 400:
+                    await self.answer.body(200, relay.answer(data))
+                elif relay.passes(data):
+                    await self.answer.body(response.status_code, data)
+                else:
+                    raise relay.refuse(response.status_code, data, response.headers)
+                return
+            await self._relay_stream(relay, response)
+
+    async def _relay_stream(self, relay: Relay, response: httpx.Response) -> None:
+        try:
+            async for piece in self._timed(relay, response):
+                if data := relay.receive(piece):
+                    await self.answer.events(data)
+            rest = relay.finish()
+        except ApiError as error:
+            if not self.answer.status:
+                raise
+            rest = relay.fail(error.type, error.message)
+        await self.answer.events(rest, last=True)
 
     @asynccontextmanager
     async def _asked(self, exchange: Exchange) -> AsyncIterator[httpx.Response]:
         """The provider's answer, unread. Raises ApiError where it refuses."""
-        assert self.route is not None
-        provider, sent = self.route.provider, perf_counter()
-        async with self._post(provider, exchange.endpoint(provider.base_url), exchange.body) as response:
+        sent = perf_counter()
+        async with self._post(exchange.endpoint(self.provider.base_url), exchange.body) as response:
             self.waited += perf_counter() - sent
             if response.status_code >= 400:
-                data = await upstream.read(provider.name, response)
+                data = await upstream.read(exchange.provider, response)
                 raise exchange.refuse(response.status_code, data, response.headers)
             yield response
 
@@ -194,10 +240,10 @@ class _Call:
                 async for data in self._timed(exchange, more):
                     yield data
 
-    async def _timed(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _timed(self, made: Sections, response: httpx.Response) -> AsyncIterator[bytes]:
         """What passes between the pieces is the provider's time."""
         sent = perf_counter()
-        async for data in upstream.pieces(exchange.provider, response):
+        async for data in upstream.pieces(made.provider, response):
             self.waited += perf_counter() - sent
             yield data
             sent = perf_counter()

@@ -76,8 +76,11 @@ class Mapping:
         read = {path[1] if len(path) > 1 else "*" for path in section.reads if path[0] == "request"}
         if "*" in read:
             return {}
-        unsaid = f"the mapping {self.name!r} says nothing about it"
-        return {key: section.drops.get(key, unsaid) for key in request if key not in read | {"model"}}
+        return {key: self.reason(key) for key in request if key not in read | {"model"}}
+
+    def reason(self, key: str) -> str:
+        """Why a field of a request is not sent."""
+        return self.sections["request"].drops.get(key, f"the mapping {self.name!r} says nothing about it")
 
     def python(self, section: str) -> str:
         """The Python that a section became."""

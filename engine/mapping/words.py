@@ -45,9 +45,7 @@ class SectionWord:
 
 
 SECTIONS = {
-    "endpoint": SectionWord(
-        ("base_url", "model", "key", "stream", "client"), "object", "where a request goes: url and headers"
-    ),
+    "endpoint": SectionWord(("base_url", "model", "key", "stream", "client"), "object", "where a request goes: url and headers"),
     "request": SectionWord(("request", "model"), "object", "the body that is sent"),
     "response": SectionWord(("reply", "model"), "deltas", "a whole answer as deltas", "translated"),
     "stream": SectionWord(("chunk", "model"), "deltas", "a chunk of a stream as deltas", "translated"),

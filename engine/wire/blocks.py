@@ -36,6 +36,19 @@ def failed(content: list[Block]) -> list[Block]:
     return [text(f"Error: {content[0]['text']}"), *content[1:]]
 
 
+def searched_for(block: Block) -> Block:
+    """What a provider was asked to do itself, in words."""
+    return text(f"[{block['name']}: {block['input'].get('query') or _json(block['input'])}]")
+
+
+def found_on_the_web(block: Block) -> Block:
+    """What a search has found, in words."""
+    found = block["content"]
+    if isinstance(found, dict):
+        return text(f"[web search failed: {found.get('error_code')}]")
+    return text("\n".join(["[found on the web]", *(f"- {page.get('title')}: {page.get('url')}" for page in found)]))
+
+
 def _tagged(tag: str, attributes: Mapping[str, str | None], content: list[Block]) -> list[Block]:
     """Blocks between an opening and a closing tag, as one text where they are text."""
     told = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items() if value)
@@ -166,14 +179,10 @@ class BlockReader:
         return [{"type": "tool_use", "id": block["id"], "name": self._names[block["name"]], "input": block["input"]}]
 
     def _server_tool_use(self, block: Block) -> list[Block]:
-        query = block["input"].get("query") or _json(block["input"])
-        return [text(f"[{block['name']}: {query}]")]
+        return [searched_for(block)]
 
     def _web_search_result(self, block: Block) -> list[Block]:
-        found = block["content"]
-        if isinstance(found, dict):
-            return [text(f"[web search failed: {found.get('error_code')}]")]
-        return [text("\n".join(["[found on the web]", *(f"- {page.get('title')}: {page.get('url')}" for page in found)]))]
+        return [found_on_the_web(block)]
 
     def _compaction(self, block: Block) -> list[Block]:
         return [text(block["content"])] if block.get("content") else self._dropped(block)

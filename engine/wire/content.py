@@ -17,8 +17,9 @@ from engine.wire.toolcalls import ToolCall, ToolCalls
 class Content:
     """The content of one answer, written into `blocks`; `searches` counts those of the web in it.
 
-    `single_call`: of several calls only the first is written. `seal` makes the signature of a thinking block out of the reasoning state that came with it: the provider's
-    `signature`, its `details`, and the `thinking` itself where it is not shown.
+    `single_call`: of several calls only the first is written. `seal` makes the signature of a thinking block out of the
+    reasoning state that came with it: the provider's `signature`, its `details`, and the `thinking` itself where it is not
+    shown.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class Facts:
     )
 
     context: int | None = _word(
-        "limits", None, "The tokens that prompt and answer have together; `max_tokens` is lowered to the room that is left.", "R21"
+        "limits", None, "The tokens of prompt and answer together; `max_tokens` is lowered to the room that is left.", "R21"
     )
     max_output: int | None = _word("limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21")
     min_output: int = _word("limits", 1, "The least that `max_tokens` may be; a lower one is raised to it.", "R20")
@@ -43,7 +43,7 @@ class Facts:
     tool_name_max: int = _word("limits", 64, "The longest tool name; longer ones are shortened, reversibly.", "G06 G07 S39")
     tool_id_max: int = _word("limits", 64, "The longest tool call id; longer ones are shortened, reversibly.", "G09")
     tool_id_length: int | None = _word(
-        "limits", None, "How many letters and digits a tool call id is made of, where the provider insists; others are hashed.", "G09"
+        "limits", None, "Where a tool call id has to be just so many letters and digits: how many; others are hashed.", "G09"
     )
 
     attribution: Literal["drop", "keep"] = _word(
@@ -68,7 +68,7 @@ class Facts:
     cache_marks: Literal["drop", "plain", "keep"] = _word(
         "quirks",
         "drop",
-        "What becomes of `cache_control`: left out; kept as `{type: ephemeral}`, since strict servers refuse more; kept as it is.",
+        "What becomes of `cache_control`: left out; kept as `{type: ephemeral}`, as strict servers want it; kept as it is.",
         "R17",
     )
     unseen_images: Literal["placeholder", "refuse"] = _word(
@@ -105,7 +105,7 @@ class Facts:
     single_call: Literal["native", "enforced"] = _word(
         "quirks",
         "native",
-        "Who keeps to one call where `disable_parallel_tool_use` asks for it: the provider, or this side, which passes on the first.",
+        "Who keeps to one call where `disable_parallel_tool_use` asks for it: the provider, or this side, which passes one on.",
         "G10",
     )
     whole_answers: Literal["whole", "streamed"] = _word(

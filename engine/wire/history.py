@@ -128,11 +128,12 @@ def _system(request: Request, facts: Facts, reader: BlockReader) -> list[Block] 
     """The system prompt, without Claude Code's line that would make every conversation begin differently (R14)."""
     blocks = reader.read("system", request.get("system"))
     if facts.attribution == "drop":
-        blocks = [block for block in map(_without_attribution, blocks) if block["text"]]
+        blocks = [block for block in map(without_attribution, blocks) if block["text"]]
     return blocks or None
 
 
-def _without_attribution(block: Block) -> Block:
+def without_attribution(block: Block) -> Block:
+    """A block of the system prompt without Claude Code's line in it; its text is empty where there was nothing else."""
     if not block["text"].startswith(_ATTRIBUTION):
         return block
     return {"type": "text", "text": block["text"].partition("\n")[2]}

@@ -1,0 +1,95 @@
+"""What every request needs of its provider's mapping: where it goes, and what a refusal means."""
+
+from collections.abc import Mapping as Headers
+from dataclasses import replace
+from typing import Any
+
+from engine.mapping.errors import Problem
+from engine.mapping.loader import Mapping
+from engine.wire import errors, jsontext
+from engine.wire.errors import ApiError
+from engine.wire.facts import Facts
+
+
+class TranslationError(Exception):
+    """A mapping failed at run time; `problem` is the line of YAML."""
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem.picture())
+        self.problem = problem
+
+
+class Sections:
+    """A provider's mapping at work for one request.
+
+    `streams`: a stream is asked for; `client`: those of the client's headers that are the protocol's. The provider's `key`
+    is in none of its errors.
+    """
+
+    def __init__(
+        self, provider: str, mapping: Mapping, model: str, *, key: str | None, client: Headers[str, str] | None, streams: bool
+    ):
+        self.provider = provider
+        self.mapping = mapping
+        self.model = model
+        self.key = key
+        self.client = client or {}
+        self.known = mapping.model_facts(model)
+        self.facts = _facts_of(mapping, model)
+        self.streams = streams or self.facts.whole_answers == "streamed"
+
+    def run(self, section: Any, *arguments: Any) -> Any:
+        """What a section makes. Raises TranslationError where it fails."""
+        try:
+            return section(*arguments)
+        except Exception as error:
+            problem = self.mapping.explain(error)
+            if problem is None:
+                raise
+            raise TranslationError(problem) from error
+
+    def endpoint(self, base_url: str) -> dict[str, Any]:
+        """Where the body goes: url and headers."""
+        where: dict[str, Any] = self.run(self.mapping.endpoint, base_url, self.model, self.key, self.streams, self.client)
+        return where
+
+    def count_endpoint(self, base_url: str) -> dict[str, Any] | None:
+        """Where the provider counts the body's tokens; None where it does not."""
+        section = self.mapping.count_endpoint
+        where: dict[str, Any] | None = self.run(section, base_url, self.model, self.key, self.client) if section else None
+        return where
+
+    def counted(self, reply: Any) -> int | None:
+        """The provider's count; None where the reply holds none."""
+        count = self.run(self.mapping.count, reply).get("input_tokens") if self.mapping.count else None
+        return count if type(count) is int else None
+
+    def refuse(self, status: int, data: bytes, headers: Headers[str, str]) -> ApiError:
+        """The client's error for a provider's refusal."""
+        try:
+            reply = jsontext.loads(data)
+        except ValueError:
+            reply = data.decode(errors="replace")
+        # https://ai.google.dev/gemini-api/docs/troubleshooting: some answer with a list of one error.
+        if isinstance(reply, list) and len(reply) == 1:
+            [reply] = reply
+        told = self.run(self.mapping.error, status, reply)
+        if "message" not in told and isinstance(reply, str):
+            told = told | {"message": reply}
+        return self.error(status, told, headers)
+
+    def error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
+        """The client's error for what a provider has told of one."""
+        error = errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
+        if self.key:
+            # Some quote the key that they refuse, and not every key looks like one.
+            error.message = error.message.replace(self.key, "[key]")
+        return error
+
+
+def _facts_of(mapping: Mapping, model: str) -> Facts:
+    """What the protocol code must know of a provider and a model, the model's own limits among it."""
+    known = mapping.model_facts(model)
+    limits = {word: known[name] for name, word in (("output", "max_output"), ("context", "context")) if name in known}
+    facts: Facts = mapping.facts_of(model)
+    return replace(facts, **limits) if limits else facts
