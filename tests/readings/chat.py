@@ -1,14 +1,15 @@
-"""A recorded Chat Completions exchange, read as plainly as possible: what the proxy's answer must say.
+"""Chat Completions, OpenAI's and all that are like it.
 
-Nothing of engine/ is used here, and nothing is clever: the whole recording is in hand, so it is split, parsed and looped
-over. Where a rule is not OpenAI's own, its section of providers.md or its case of edge-cases.md stands beside it.
+Nothing is kept as state or left unshown here: those lists of a reading stay empty. What was searched for no server says;
+OpenRouter's pages are those that the text cites.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from tests.readings import ERRORS, Call, Error, Reading, Search, error_words, put_together, read_arguments, settle, split_sse
 
 # providers.md 5.4
 STOPS = {
@@ -21,53 +22,14 @@ STOPS = {
     "content_filter": "refusal",
 }
 
-# providers.md 5.6
-ERRORS = {
-    400: (400, "invalid_request_error"),
-    401: (401, "authentication_error"),
-    403: (403, "permission_error"),
-    404: (404, "not_found_error"),
-    429: (429, "rate_limit_error"),
-    500: (500, "api_error"),
-    502: (500, "api_error"),
-}
-
-
-@dataclass
-class Call:
-    """`input` is the arguments parsed, or their text where they are cut off."""
-
-    name: str
-    input: Any
-
-
-@dataclass
-class Error:
-    status: int  # the client's
-    type: str
-    words: str
-
-
-@dataclass
-class Reading:
-    """`text` is all that a person would be shown, a refusal's words among it; `order` the kinds of block as they came."""
-
-    text: str = ""
-    reasoning: str = ""
-    calls: list[Call] = field(default_factory=list)
-    order: list[str] = field(default_factory=list)
-    refusal: str = ""
-    stop: str | None = None
-    usage: dict[str, int] | None = None
-    error: Error | None = None
-
 
 def read(recording: dict[str, Any]) -> Reading:
-    if recording["stream"]:
-        return read_stream(recording["response_raw"])
     if recording["status"] >= 400:
         return Reading(error=read_error(recording["response"], recording["status"]))
-    return read_answer(recording["response"])
+    reading = read_stream(recording["response_raw"]) if recording["stream"] else read_answer(recording["response"])
+    if reading.citations and recording["provider"] == "openrouter":
+        reading.searches = [Search([], reading.citations)]
+    return reading
 
 
 def read_stream(text: str) -> Reading:
@@ -75,15 +37,16 @@ def read_stream(text: str) -> Reading:
     choices = [choice for chunk in chunks for choice in first_choices(chunk)]
     deltas = [choice.get("delta") or {} for choice in choices]
     pieces = [piece for delta in deltas for piece in read_pieces(delta)]
-    reading = read_message(pieces, gather_calls(deltas))
+    reading = put_together(split_thinking(pieces), gather_calls(deltas))
     words = [choice["finish_reason"] for choice in choices if choice.get("finish_reason") is not None]
     failures = [chunk for chunk in chunks if chunk.get("error")]
     if failures:
         reading.error = read_error(failures[0], 200)
         return reading
     assert words or done, "a stream that is cut off (S20); none was recorded"
-    reading.stop = read_stop(words[-1] if words else "", reading)
+    reading.stop = settle(STOPS[words[-1] if words else ""], reading)
     reading.usage = read_usage(chunks)
+    reading.citations = [cited for delta in deltas for cited in read_citations(delta)]
     return reading
 
 
@@ -94,26 +57,11 @@ def read_answer(reply: dict[str, Any]) -> Reading:
     if choice.get("error"):
         return Reading(error=read_error(choice, 200))
     message = choice["message"]
-    reading = read_message(list(read_pieces(message)), read_calls(message))
-    reading.stop = read_stop(choice["finish_reason"], reading)
+    reading = put_together(split_thinking(list(read_pieces(message))), read_calls(message))
+    reading.stop = settle(STOPS[choice["finish_reason"]], reading)
     reading.usage = read_usage([reply])
+    reading.citations = list(read_citations(message))
     return reading
-
-
-# The pieces of a stream
-
-
-def split_sse(text: str) -> tuple[list[dict[str, Any]], bool]:
-    """The chunks of a stream, and whether it says that it is complete."""
-    chunks, done = [], False
-    for event in text.replace("\r\n", "\n").split("\n\n"):
-        lines = [line.removeprefix("data:").strip() for line in event.split("\n") if line.startswith("data:")]
-        data = "\n".join(lines)
-        if data == "[DONE]":
-            done = True
-        elif data:
-            chunks.append(json.loads(data))
-    return chunks, done
 
 
 def first_choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
@@ -122,6 +70,12 @@ def first_choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 # What the model says
+
+
+def read_citations(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for note in message.get("annotations") or []:
+        if note["type"] == "url_citation":
+            yield note["url_citation"]["url"], note["url_citation"].get("title") or ""
 
 
 def read_pieces(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -147,34 +101,6 @@ def read_reasoning(message: dict[str, Any]) -> str:
     details = message.get("reasoning_details") or []
     texts = [detail.get("text") or detail.get("summary") or "" for detail in details]
     return message.get("reasoning_content") or message.get("reasoning") or message.get("reasoning_text") or "".join(texts)
-
-
-def read_message(pieces: list[tuple[str, str]], calls: list[Call]) -> Reading:
-    reading = Reading(calls=calls, refusal="".join(text for kind, text in pieces if kind == "refusal"))
-    for kind, text in runs(split_thinking(pieces)):
-        if not text.strip():  # S03, S05: no block of white space alone; Anthropic refuses such a history
-            continue
-        if kind == "text":
-            reading.text += text
-        if kind == "thinking":
-            reading.reasoning += text
-        if reading.order[-1:] != [kind]:
-            reading.order.append(kind)
-    return reading
-
-
-def runs(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Neighbouring pieces of a kind joined; a refusal is text."""
-    joined: list[tuple[str, str]] = []
-    for kind, text in pieces:
-        kind = "text" if kind == "refusal" else kind
-        if not text:
-            continue
-        if joined and joined[-1][0] == kind:
-            joined[-1] = (kind, joined[-1][1] + text)
-        else:
-            joined.append((kind, text))
-    return joined
 
 
 def split_thinking(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -216,24 +142,7 @@ def join_call(fragments: list[dict[str, Any]]) -> Call:
     return Call(names[0], read_arguments(arguments))  # S10: the first name counts
 
 
-def read_arguments(text: str) -> Any:
-    try:
-        return json.loads(text or "{}")  # S11
-    except json.JSONDecodeError:
-        return text
-
-
 # The end
-
-
-def read_stop(word: str, reading: Reading) -> str:
-    """S13: a call makes it tool_use, whatever the word, except that length and refusal say more. S14: none, end_turn."""
-    stop = STOPS[word]
-    if reading.refusal:  # S32
-        return "refusal"
-    if stop in ("end_turn", "tool_use"):
-        return "tool_use" if reading.calls else "end_turn"
-    return stop
 
 
 def read_usage(chunks: list[dict[str, Any]]) -> dict[str, int] | None:
@@ -281,17 +190,3 @@ def read_error(reply: dict[str, Any], status: int) -> Error:
     if status == 502 and error["message"] == "Provider returned error":
         told = (529, "overloaded_error")
     return Error(*told, error_words(reply))
-
-
-def error_words(reply: dict[str, Any]) -> str:
-    """The first words in providers.md 5.6's order: a gateway's own come after those of the provider behind it.
-
-    Of a key, nothing is passed on; the one that was recorded is `****-key`.
-    """
-    error = reply.get("error")
-    if isinstance(error, dict):
-        raw = (error.get("metadata") or {}).get("raw")
-        if isinstance(raw, str):
-            return str(json.loads(raw)["errors"][0]["message"]) if raw.startswith("{") else raw
-        return str(error["message"]).replace("****-key", "[key]")
-    return str(error or reply.get("message") or reply["detail"])
