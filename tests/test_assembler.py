@@ -167,6 +167,37 @@ def test_redacted_thinking_is_a_block_of_its_own():
     ]
 
 
+def test_redacted_thinking_is_sealed():
+    assert blocks({"redacted": "x"}, {"text": "a"}, seal=seal) == [
+        {"type": "redacted_thinking", "data": 'sealed {"redacted": "x"}'},
+        "a",
+    ]
+
+
+STOP = {"content_block_stop": True}
+
+
+def test_what_a_provider_tells_as_two_blocks_is_two_blocks():
+    assert blocks({"text": "a"}, STOP, {"text": "b"}) == ["a", "b"]
+    assert blocks({"thinking": "a"}, {"signature": "s"}, STOP, {"signature": "t"}, STOP, {"thinking": "b"}) == [
+        ("a", "s"),
+        ("", "t"),
+        ("b", ""),
+    ]
+    assert blocks(call("{", name="R"), {"text": "a"}, STOP, {"text": "b"}, call("}")) == [["R", {}], "a", "b"]
+    assert blocks({"text": "a"}, STOP, {"text": " "}, STOP, {"text": "b"}, STOP, {"text": " "}, STOP) == ["a", " b"]
+    assert blocks({"text": "a"}, {"content_block_stop": None}, {"text": "b"}) == ["ab"]
+
+
+def test_each_text_has_its_own_citations():
+    cited = [{"type": "char_location", "cited_text": word} for word in "xy"]
+    content = message({"text": "a"}, {"citation": cited[0]}, STOP, {"text": "b"}, {"citation": cited[1]})["content"]
+    assert content == [
+        {"type": "text", "text": "a", "citations": [cited[0]]},
+        {"type": "text", "text": "b", "citations": [cited[1]]},
+    ]
+
+
 def test_S30_tags_in_the_text_are_thinking():
     deltas = {"text": "\n<thi"}, {"text": "nk>hm</th"}, {"text": "ink>\n\nHello"}
     assert blocks(*deltas, think_tags="tagged") == [("hm", ""), "Hello"]
@@ -180,6 +211,13 @@ def test_citations_belong_to_the_text_they_stand_in():
     cited = {"type": "char_location", "cited_text": "x"}
     content = message({"citation": cited}, {"text": "a"}, {"citation": cited}, {"stop": "end_turn"})["content"]
     assert content == [{"type": "text", "text": "a", "citations": [cited, cited]}]
+
+
+def test_what_a_search_was_asked_for_may_come_in_pieces():
+    asked = [call(piece, key=0, id="s") for piece in ("", '{"query": ', '"ducks"}')]
+    content = message(*asked, {"web_search": {"id": "s", "results": [{"url": "https://d.example"}]}}, {"text": "a"})["content"]
+    assert [block["type"] for block in content] == ["server_tool_use", "web_search_tool_result", "text"]
+    assert content[0]["input"] == {"query": "ducks"}
 
 
 # Tool calls
@@ -308,6 +346,40 @@ def test_S35_arguments_told_again_are_not_doubled():
     assert blocks(*fragments, call('{"a":1}', key=0, name="R"), call('{"a":1}')) == [["R", {"a": 1}]]
     assert blocks(fragments[0], call('{"a":1}', key=0, id="c")) == [["R", {"a": 1}]]
     assert blocks(*fragments, call("}", key=0)) == [["R", {"a": 1}]]
+
+
+def test_S35_an_item_told_once_more_says_only_what_was_missing():
+    piece = {"text": {"key": 0, "piece": "Hel"}}
+    assert blocks(piece, {"text": {"key": 0, "whole": "Hello"}}, {"text": {"key": 0, "whole": "Hello"}}) == ["Hello"]
+    assert blocks({"text": {"key": 0, "whole": "Hello"}}) == ["Hello"]
+    assert blocks(piece, {"text": {"key": 0, "whole": "Hi"}}) == ["Hel"]
+    refusal = message({"text": {"key": 0, "piece": "No"}}, {"refusal": {"key": 0, "whole": "Nothing"}}, {"stop": "end_turn"})
+    assert refusal["stop_details"]["explanation"] == "Nothing"
+
+
+def test_S36_each_item_is_a_block_of_its_own():
+    assert blocks({"text": {"key": 0, "piece": "a"}}, {"text": {"key": 1, "piece": "b"}}) == ["a", "b"]
+    assert blocks({"thinking": {"key": 0, "piece": "a"}}, {"thinking": {"key": 1, "whole": "b"}}) == [("a", ""), ("b", "")]
+    cut = call('{"a"', name="R"), {"text": {"key": 1, "piece": "b"}}, {"text": {"key": 2, "piece": "c"}}, call(":1}")
+    assert blocks(*cut) == [["R", {"a": 1}], "b", "c"]
+    held = {"text": {"key": 0, "piece": "a E"}}, {"text": {"key": 1, "piece": "ND b"}}
+    assert blocks(*held, stop_sequences=["END"]) == ["a E", "ND b"]
+
+
+def test_T09_what_was_missing_of_a_reasoning_item_may_come_late():
+    first, late = {"type": "reasoning", "id": "r1"}, {"type": "reasoning", "id": "r1", "on": "earlier", "data": "x"}
+    told = [{"details": [first]}, {"text": "so"}]
+    assert blocks(*told, {"details": [late]}, seal=seal) == [
+        ("", seal({"details": [first]})),
+        "so",
+        ("", seal({"details": [late]})),
+    ]
+    whole = [{"details": [first | {"data": "x"}]}, {"text": "so"}]
+    assert blocks(*whole, {"details": [late | {"data": "y"}]}, seal=seal) == [
+        ("", seal({"details": [first | {"data": "x"}]})),
+        "so",
+    ]
+    assert blocks({"text": "so"}, {"details": [late]}, seal=seal) == ["so"]
 
 
 def test_S05_blanks_between_calls_are_no_text():
@@ -513,6 +585,7 @@ deltas = st.one_of(
     st.fixed_dictionaries({"details": details}),
     st.fixed_dictionaries({"signature": texts}),
     st.fixed_dictionaries({"redacted": texts}),
+    st.fixed_dictionaries({"content_block_stop": st.booleans()}),
     st.fixed_dictionaries({"refusal": texts}),
     st.just({"citation": {"type": "char_location", "cited_text": "x", "document_index": 0}}),
     st.fixed_dictionaries({"stop": st.sampled_from(["end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "odd"])}),

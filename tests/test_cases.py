@@ -18,6 +18,8 @@ The mapping is one of ccproxy's own, or one of tests/mappings, where servers are
 A failing case prints the function that was generated.
 """
 
+import dataclasses
+import functools
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -50,8 +52,17 @@ _Loader.add_constructor("!sealed", lambda loader, node: reasoning.seal(*loader.c
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(path: Path) -> None:
-    case = yaml.load(path.read_text(), _Loader)
-    mapping = load_mapping(path.parent.name, [MADE_UP])
+    check_case(loaded(path.parent.name), read_case(path))
+
+
+@functools.cache
+def loaded(name: str) -> Mapping:
+    return load_mapping(name, [MADE_UP])
+
+
+def check_case(mapping: Mapping, case: Case, provider: str | None = None) -> None:
+    """Hold a mapping to a case, under its own name or another."""
+    mapping = dataclasses.replace(mapping, name=provider or mapping.name)
     given, expect = case.get("given", {}), case["expect"]
     assert set(case) <= {"about", "request", "given", "expect", "model"}
     assert set(given) <= {"chunks", "stream", "reply", "status", "text", "headers", "broken_json"}
@@ -68,6 +79,11 @@ def test_case(path: Path) -> None:
         _check_stream(mapping, case)
     if not given:
         _check_request(mapping, case)
+
+
+def read_case(path: Path) -> Case:
+    case: Case = yaml.load(path.read_text(), _Loader)
+    return case
 
 
 def _section(given: Case) -> str:

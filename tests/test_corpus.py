@@ -1,8 +1,9 @@
-"""Recorded traffic of 31 providers: what the proxy makes of it says what a plain reading of it says.
+"""Recorded traffic of 38 providers: what the proxy makes of it says what a plain reading of it says.
 
 The recordings lie beside the repository (../shared/corpus) and are not part of it; `docs/corpus.md` tells what they are.
 """
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -18,11 +19,12 @@ import pytest
 from engine import Mapping, load_mapping
 from engine.gateway import exchange as gateway
 from engine.gateway.exchange import Exchange
+from engine.wire import reasoning
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
-from tests.corpus_table import CORPUS, column, recordings, table
+from tests.corpus_table import CORPUS, column, mapping_of, recordings, table
 from tests.grammar import check, sdk_message
-from tests.reading import Call, Error, Reading, read
+from tests.readings import Call, Error, Reading, Search, read
 
 Event = dict[str, Any]
 
@@ -49,7 +51,7 @@ def test_a_whole_answer_says_what_it_reads(file: str) -> None:
         return
     message, events = answer(exchange, recording["response"])
     check(events)
-    assert said(message, reading) == reading
+    assert said(message, reading, recording) == shown(reading)
 
 
 @files("stream")
@@ -57,12 +59,16 @@ def test_a_stream_says_what_it_reads(file: str) -> None:
     recording, exchange = load(file)
     reading = read(recording)
     events = feed(exchange, [recording["response_raw"].encode()])
+    if reading.error and not events:  # told ahead of all words, it is a status
+        assert exchange.failure is not None
+        assert told(exchange.failure, reading.error) == reading.error
+        return
     check(events)
     if reading.error:
         error = events.pop()["error"]
         assert (error["type"], reading.error.words in error["message"]) == (reading.error.type, True)
     message = fold(events)
-    assert said(message, reading) == reading
+    assert said(message, reading, recording) == shown(reading)
     if not reading.error:
         assert uncut(sdk_message(events), message) == uncut(message, message)
 
@@ -75,8 +81,9 @@ def test_a_stream_is_the_same_however_it_is_framed_and_cut(file: str) -> None:
     expected = feed(exchange, [text.encode()])
     windows = text.replace("\n", "\r\n")
     commented = ": OPENROUTER PROCESSING\n\n" + text.replace("\n\n", "\n\n: keep-alive\n\n")
+    forms = (text, windows, commented) if recording["stream_format"] == "sse" else (text, windows)
     dice = random.Random(file)
-    ways = [cut(form.encode(), dice, most) for form in (text, windows, commented) for most in (20, 2_000)]
+    ways = [cut(form.encode(), dice, most) for form in forms for most in (20, 2_000)]
     if len(text) < SHORT:
         ways += [cut(form.encode(), dice, 1) for form in (text, windows)]
     for pieces in ways:
@@ -95,8 +102,10 @@ def test_an_error_keeps_its_sense_and_its_words(file: str) -> None:
 @files("left out")
 def test_what_no_client_can_ask_for_is_still_a_message(file: str) -> None:
     recording, exchange = load(file)
-    _, events = answer(exchange, recording["response"])
-    check(events)
+    if recording["stream"]:
+        check(feed(exchange, [recording["response_raw"].encode()]))
+    else:
+        check(answer(exchange, recording["response"])[1])
 
 
 def test_the_table_of_recordings_is_current() -> None:
@@ -109,8 +118,8 @@ def test_the_table_of_recordings_is_current() -> None:
 
 
 @functools.cache
-def mapping_for(provider: str) -> Mapping:
-    return load_mapping("openai-chat")
+def mapping_for(name: str, framing: str) -> Mapping:
+    return dataclasses.replace(load_mapping(name), framing=framing)
 
 
 def load(file: str) -> tuple[dict[str, Any], Exchange]:
@@ -121,9 +130,19 @@ def load(file: str) -> tuple[dict[str, Any], Exchange]:
         "max_tokens": 1000,
         "messages": [{"role": "user", "content": "hi"}],
         "stream": recording["stream"],
+        "stop_sequences": asked_stops(recording),
     }
-    provider, model = recording["provider"], recording["model"] or "some-model"
-    return recording, Exchange(provider, mapping_for(provider), model, request, request_id="req_test")
+    mapping = mapping_for(mapping_of(recording), recording.get("stream_format") or "sse")
+    return recording, Exchange(recording["provider"], mapping, model_of(recording), request, request_id="req_test")
+
+
+def model_of(recording: dict[str, Any]) -> str:
+    return recording["model"] or "some-model"
+
+
+def asked_stops(recording: dict[str, Any]) -> list[str]:
+    """What the client had asked to stop at; on this side nothing is to be enforced that the recording did not know."""
+    return (recording["request"] or {}).get("stop_sequences") or [] if recording["api"] == "messages" else []
 
 
 def answer(exchange: Exchange, reply: dict[str, Any]) -> tuple[dict[str, Any], list[Event]]:
@@ -151,21 +170,60 @@ def cut(data: bytes, dice: random.Random, most: int) -> list[bytes]:
 # What it says, in the reading's words
 
 
-def said(message: dict[str, Any], reading: Reading) -> Reading:
+def shown(reading: Reading) -> Reading:
+    """A reading as far as Anthropic's format goes: one query a search, a title for every page, and a state of values."""
+    return dataclasses.replace(
+        reading,
+        searches=[Search(["; ".join(search.queries)], [page(*found) for found in search.found]) for search in reading.searches],
+        citations=[page(*cited) for cited in reading.citations],
+        state=[("", value) for _, value in reading.state],
+        unshown=[],
+    )
+
+
+def page(url: str, title: str) -> tuple[str, str]:
+    return url, title or url
+
+
+def said(message: dict[str, Any], reading: Reading, recording: dict[str, Any]) -> Reading:
     """A message as a reading. Of what the recording does not tell, nothing is claimed."""
     blocks = message["content"]
     # A thinking block may hold a signature and nothing to be read.
-    kinds = [block["type"] for block in blocks if block.get("thinking") != "" and block["type"] != "redacted_thinking"]
+    told = [block for block in blocks if block["type"] in ("text", "tool_use") or block.get("thinking")]
     return Reading(
         text="".join(block["text"] for block in blocks if block["type"] == "text"),
         reasoning="".join(block["thinking"] for block in blocks if block["type"] == "thinking"),
         calls=[Call(block["name"], arguments(block)) for block in blocks if block["type"] == "tool_use"],
-        order=[kind for kind, _ in itertools.groupby(kinds)],
+        order=[kind for kind, _ in itertools.groupby(block["type"] for block in told)],
         refusal=(message.get("stop_details") or {}).get("explanation") or "",
         stop=message["stop_reason"],
         usage=usage(message) if reading.usage else None,
         error=reading.error,
+        searches=searches(blocks),
+        citations=[page(cited["url"], cited["title"]) for block in blocks for cited in block.get("citations", [])],
+        # Chat's readings look at no state.
+        state=[] if recording["api"] == "chat_completions" else [("", value) for value in state(blocks, recording)],
     )
+
+
+def searches(blocks: list[dict[str, Any]]) -> list[Search]:
+    asked = [block["input"].get("query", "") for block in blocks if block["type"] == "server_tool_use"]
+    found = [block["content"] for block in blocks if block["type"] == "web_search_tool_result"]
+    return [
+        Search([query], [page(result["url"], result["title"]) for result in results])
+        for query, results in zip(asked, found, strict=True)
+    ]
+
+
+def state(blocks: list[dict[str, Any]], recording: dict[str, Any]) -> Iterator[str]:
+    """What the provider would get back: of the envelopes, the signatures, ciphertexts and phases."""
+    for block in blocks:
+        if block["type"] in ("thinking", "redacted_thinking"):
+            sealed = block.get("signature") or block.get("data")
+            opened = reasoning.unseal(sealed, recording["provider"], model_of(recording))
+            assert opened is not None
+            for told in (opened, *opened.get("details", [])):
+                yield from (told[name] for name in ("signature", "redacted", "encrypted_content", "phase") if told.get(name))
 
 
 def usage(message: dict[str, Any]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from engine.mapping.functions import FUNCTIONS
 from engine.mapping.nodes import DIRECTIVES
 from engine.mapping.words import DELTAS, SECTIONS, TOP_LEVEL
 from engine.wire.facts import Facts
+from tests import fidelity
 
 ROOT = Path(__file__).parent.parent
 UPDATE = os.environ.get("UPDATE_CASES")
@@ -55,6 +56,12 @@ def facts_page() -> str:
 
 def test_the_page_of_facts_is_current() -> None:
     assert is_current(ROOT / "docs" / "facts.md", facts_page())
+
+
+def test_the_page_of_providers_is_current() -> None:
+    page = fidelity.page()
+    assert "says nothing about it" not in page, "what is not carried over is dropped with a reason"
+    assert is_current(ROOT / "docs" / "providers.md", page)
 
 
 def test_the_languages_page_lists_the_functions() -> None:

@@ -355,6 +355,8 @@ def test_T10_T14_only_reasoning_of_the_same_provider_and_model_goes_back() -> No
         "Yes.",
     )
     assert "thinking" in prepared.lost
+    hidden = {"type": "redacted_thinking", "data": reasoning.seal("acme", "one", {"redacted": "x"})}
+    assert conversation([user("hi"), assistant(hidden)])[1] == assistant({"type": "redacted_thinking", "data": "x"})
     dropped = conversation([user("hi"), assistant(*own, "Yes.")], facts(reasoning_history="drop"))
     assert dropped == [user("hi"), assistant("Yes.")]
 
@@ -378,7 +380,10 @@ def test_T03_thinking_is_switched_off_where_a_call_has_lost_its_own_and_the_prov
     assert prepared.request["thinking"] == {"type": "disabled", "effort": "none"}
     assert "thinking" in prepared.lost
     whole = [user("hi"), assistant(thought({}), call("a")), user(result("a", "ok"))]
-    assert repaired(whole, strict, thinking={"type": "adaptive"}).request["thinking"] == {"type": "adaptive"}
+    hidden = {"type": "redacted_thinking", "data": reasoning.seal("acme", "one", {"redacted": "x"})}
+    unseen = [user("hi"), assistant(hidden, call("a")), user(result("a", "ok"))]
+    for kept in (whole, unseen):
+        assert repaired(kept, strict, thinking={"type": "adaptive"}).request["thinking"] == {"type": "adaptive"}
 
 
 # Tools
@@ -614,3 +619,47 @@ def test_every_recorded_request_is_valid_and_stays_so() -> None:
         once = prepare(request, Facts(), provider="acme", model="one").request
         validate.check(once)
         assert prepare(once, Facts(), provider="acme", model="one").request == once
+
+
+def choice(asked: dict[str, Any], *known: str) -> tuple[list[str], Any]:
+    """The tools that are offered, and the choice among them."""
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("Read", "Edit")]
+    request = repaired([user("hi")], facts(tool_choices=known), tools=tools, tool_choice=asked).request
+    return [tool["name"] for tool in request.get("tools", [])], request.get("tool_choice")
+
+
+def test_T06_a_choice_that_the_provider_has_no_word_for() -> None:
+    named = {"type": "tool", "name": "Edit", "disable_parallel_tool_use": True}
+    assert choice(named, "auto", "any", "tool", "none") == (["Read", "Edit"], named)
+    assert choice(named, "auto", "any") == (["Edit"], {"type": "any", "disable_parallel_tool_use": True})
+    assert choice(named, "auto") == (["Read", "Edit"], {"type": "auto", "disable_parallel_tool_use": True})
+    assert choice({"type": "any"}, "auto", "tool") == (["Read", "Edit"], {"type": "auto"})
+    assert choice({"type": "none"}, "auto", "any", "tool") == ([], None)
+    assert choice({"type": "none"}, "auto", "none") == (["Read", "Edit"], {"type": "none"})
+
+
+def test_a_thread_that_goes_on_is_refused_since_its_beginning_lies_elsewhere() -> None:
+    with pytest.raises(ApiError, match=r"thread\.type"):
+        repaired([user("hi")], thread={"type": "continue", "previous_message_id": "msg_1"})
+    assert repaired([user("hi")], thread={"type": "create"}).request["messages"] == [user("hi")]
+
+
+def test_R27_a_source_that_nobody_has_heard_of_is_told_in_words() -> None:
+    picture = {"type": "image", "source": {"type": "hologram", "at": "somewhere"}}
+    prepared = repaired([user("Look", picture)])
+    assert prepared.request["messages"] == [user("Look", "[An image was here; it is kept where it cannot be read.]")]
+    assert "image" in prepared.lost
+
+
+def test_R08_a_reminder_that_others_follow_is_wrapped_as_a_whole() -> None:
+    told = system("<system-reminder>\nMind.\n</system-reminder>", "And this.")
+    words = "<system-reminder>\n<system-reminder>\nMind.\n</system-reminder>\n\nAnd this.\n</system-reminder>"
+    assert conversation([user("hi"), told]) == [user("hi", words)]
+
+
+def test_R28_what_is_said_of_a_document_stays_where_the_document_cannot() -> None:
+    shown = conversation([user(PDF | {"context": "Of last year."})], facts(documents=False))
+    assert [block["text"] for block in shown[0]["content"]] == [
+        "[A PDF document was here (Plan); this model cannot read PDF files.]",
+        "About this document: Of last year.",
+    ]

@@ -28,6 +28,11 @@ def test_what_is_no_json_is_a_value_error(text):
         loads(text)
 
 
+def test_what_is_nested_beyond_reading_is_a_value_error():
+    with pytest.raises(ValueError, match="nested"):
+        loads("[" * 100_000)
+
+
 @pytest.mark.parametrize("value", [{"a": "\ud83d"}, [10**30]])
 def test_what_orjson_refuses_is_written(value):
     assert json.loads(dumps(value)) == value

@@ -80,7 +80,7 @@ def test_every_line_of_generated_code_comes_from_a_file() -> None:
 
 def test_what_is_lost_is_told_with_its_reason() -> None:
     told = load_mapping("openai-chat").lost({"model": "m", "messages": [], "top_k": 1, "brand_new": 2})
-    assert told == {"top_k": "OpenAI has no top_k", "brand_new": "the mapping 'openai-chat' says nothing about it"}
+    assert told == {"top_k": "the provider has no top_k", "brand_new": "the mapping 'openai-chat' says nothing about it"}
 
 
 def test_a_key_goes_to_the_address_that_it_belongs_to(tmp_path: Path) -> None:
@@ -92,5 +92,5 @@ def test_a_key_goes_to_the_address_that_it_belongs_to(tmp_path: Path) -> None:
 
 
 def test_a_mapping_that_is_nowhere() -> None:
-    with pytest.raises(FileNotFoundError, match="there is no mapping named 'opena'; did you mean 'openai-chat'"):
+    with pytest.raises(FileNotFoundError, match="there is no mapping named 'opena'; did you mean 'openai'"):
         load_mapping("opena")

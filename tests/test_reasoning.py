@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.wire.reasoning import is_sealed, merge_details, seal, unseal
+from engine.wire.reasoning import is_sealed, merge_details, place, seal, unseal
 
 states = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"])),
@@ -88,3 +88,14 @@ def test_what_is_no_item_is_passed_over_and_the_given_items_stay_as_they_are() -
     item = {"type": "reasoning.text", "text": "a"}
     assert merged([None, "x", item, 7], [item]) == [{"type": "reasoning.text", "text": "aa"}]
     assert item["text"] == "a"
+
+
+def test_T09_what_came_late_of_an_item_stands_in_its_place() -> None:
+    def thinking(*items: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "thinking", "thinking": "", "details": list(items)}
+
+    first, late = {"type": "reasoning", "id": "r1", "data": ""}, {"type": "reasoning", "id": "r1", "on": "earlier", "data": "x"}
+    call = {"type": "tool_use", "id": "c"}
+    assert place([thinking(first), call, thinking(late)]) == [thinking(first | {"data": "x"}), call]
+    assert place([thinking(first | {"data": "y"}), call, thinking(late)]) == [thinking(first | {"data": "y"}), call]
+    assert place([call, thinking(late)]) == [call]

@@ -71,6 +71,24 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         root(a={"type": "array", "items": {"anyOf": [TEXT, NUMBER]}}),
     ),
     (
+        "tuple_items",
+        root(a={"type": "array", "items": [TEXT, NUMBER]}, b={"prefixItems": [TEXT], "items": False}),
+        root(a={"type": "array", "prefixItems": [TEXT, NUMBER]}, b={"prefixItems": [TEXT]}),
+    ),
+    ("tuple_items", root(a={"type": "array", "items": TEXT}), root(a={"type": "array", "items": TEXT})),
+    (
+        "types_in_branches",
+        root(a={"type": "object", "anyOf": [{"required": ["b"]}, {"type": "null"}]}),
+        root(a={"anyOf": [{"type": "object", "required": ["b"]}, {"type": "null"}]}),
+    ),
+    ("types_in_branches", root(a={"type": "string", "anyOf": [{"anyOf": [{}]}]}), root(a={"anyOf": [{"anyOf": [TEXT]}]})),
+    ("types_in_branches", {"type": "object", "anyOf": [root()]}, root() | {"anyOf": [root()]}),
+    (
+        "no_booleans",
+        root(a=True, b=False, c={"type": "object", "additionalProperties": False}),
+        root(a={}, b={"not": {}}, c={"type": "object", "additionalProperties": False}),
+    ),
+    (
         "no_lookaround",
         root(a={**TEXT, "pattern": "^(?!x)"}, b={**TEXT, "pattern": "^(?:x)"}),
         root(a=TEXT, b={**TEXT, "pattern": "^(?:x)"}),

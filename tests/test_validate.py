@@ -38,10 +38,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (content({"type": ["text"]}), f"messages.1.content.0.type: {TEXT}"),
     (content({"type": "text"}), "messages.1.content.0.text: Field required"),
     (content({"type": "image"}), "messages.1.content.0.source: Field required"),
-    (
-        content({"type": "image", "source": {"type": "blob"}}),
-        "messages.1.content.0.source.type: Input should be 'url', 'file' or 'base64'",
-    ),
+    (content({"type": "image", "source": {"type": "url"}}), "messages.1.content.0.source.url: Field required"),
     (
         content(
             {"type": "text", "text": "x"}, {"type": "image", "source": {"type": "base64", "media_type": "image/bmp", "data": ""}}
@@ -74,7 +71,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tool_choice": {"type": "tool"}}, "tool_choice.name: Field required"),
     ({"thinking": {"budget_tokens": 1024}}, "thinking.type: Field required"),
     ({"output_config": {"format": {"type": "json_schema", "schema": "{}"}}}, f"output_config.format.schema: {DICTIONARY}"),
-    ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, "thread.type: Input should be 'create'"),
+    ({"thread": {"previous_message_id": "msg_1"}}, "thread.type: Field required"),
 ]
 
 

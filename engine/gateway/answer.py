@@ -37,9 +37,10 @@ class Answer:
 
     async def body(self, status: int, data: bytes, headers: Headers = ()) -> None:
         """A whole answer, already written."""
-        self.status = status
-        await http.send_json(self._send, status, data, [*self._headers(), *headers])
-        self.is_complete = True
+        async with self._turn:
+            self.status = status
+            await http.send_json(self._send, status, data, [*self._headers(), *headers])
+            self.is_complete = True
 
     async def events(self, data: bytes, *, last: bool = False) -> None:
         """A stretch of a stream, which the first one opens."""

@@ -14,6 +14,9 @@ Event = dict[str, Any]
 MOST_REQUESTS = 40
 """How often the rest of one answer is asked for; each may hold tens of thousands of tokens."""
 
+PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+"""What the tokens of a prompt are counted under."""
+
 
 class Exchange(Sections):
     """A client's request on its way to a provider, and the provider's answer on its way back.
@@ -40,22 +43,23 @@ class Exchange(Sections):
         self.lost = {key: unread[key] for key in request if key in unread} | self.prepared.lost
         self.body: dict[str, Any] = self.run(mapping.request, self.prepared.request, model)
         self.failure: ApiError | None = None
-        self._asked = request
+        self.asked = request
         self._decoder = framing.DECODERS[mapping.framing]()
         self._held: list[Event] = []
         self._requests = 1
         self._assembler = self._fresh_assembler()
 
     def _fresh_assembler(self) -> Assembler:
-        thinking, choice = self._asked.get("thinking") or {}, self._asked.get("tool_choice") or {}
+        thinking, choice = self.asked.get("thinking") or {}, self.asked.get("tool_choice") or {}
         return Assembler(
-            self._asked.get("model") or self.model,
+            self.asked.get("model") or self.model,
             message_id=f"msg_{self.request_id.removeprefix('req_')}",
             tool_names=self.prepared.tool_names,
             taken_ids=self.prepared.tool_ids,
             think_tags=self.facts.think_tags,
+            tagged_tools=self.request.get("tools", ()) if self.facts.call_tags == "tagged" else (),
             stop_sequences=self.prepared.stop_sequences,
-            asked_stops=self._asked.get("stop_sequences") or (),
+            asked_stops=self.asked.get("stop_sequences") or (),
             seal=self._seal,
             show_thinking=thinking.get("display") != "omitted",
             single_call=self.facts.single_call == "enforced" and bool(choice.get("disable_parallel_tool_use")),
@@ -130,23 +134,38 @@ class Exchange(Sections):
         return {"error": {"type": self.failure.type, "message": self.failure.message}}
 
     def _end(self, *, clean: bool) -> list[Event]:
+        events = self._say(self._unsaid_overflow())
         if not self._assembler.usage:
             # The client compacts by these numbers: an estimate is better than none.
             estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self._assembler.written // 4}
             self._assembler.feed({"usage": estimated})
-        events = self._assembler.end(clean)
+        events += self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
             self.failure = self.error(500, self._assembler.failure, {})
         return events
+
+    def _unsaid_overflow(self) -> list[dict[str, Any]]:
+        """The error that a provider keeps to itself and its count of the prompt gives away (E01).
+
+        Some answer to what fits, of which the count tells; some cut the prompt at the window, and have no room left to answer.
+        """
+        window, usage = self.facts.context, self._assembler.usage
+        if self.facts.overflow == "told" or window is None or not usage:
+            return []
+        prompt = sum(usage.get(word, 0) for word in PROMPT)
+        if prompt <= window and (usage.get("output_tokens") or prompt < 0.99 * window):
+            return []
+        words = "this is an answer to a part of the prompt: the model's window does not hold all of it"
+        return [{"error": {"code": "prompt_too_long", "message": words, "n_prompt_tokens": prompt, "n_ctx": window}}]
 
     # A whole answer
 
     def answer_here(self) -> list[Event] | None:
         """The events of an answer that no provider is needed for; None where one is."""
-        if self._asked["max_tokens"] == 0:
+        if self.asked["max_tokens"] == 0:
             # A client that only warms the provider's cache up; no other provider has one to warm.
             deltas: list[dict[str, Any]] = [{"stop": "max_tokens"}]
-        elif not self.facts.web_search and tools.asks_only_to_search(self._asked):
+        elif not self.facts.web_search and tools.asks_only_to_search(self.asked):
             # A model that is asked to search and has nothing to search with makes something up (R29).
             deltas = [{"web_search": {"error": searches.UNAVAILABLE}}, {"text": self._no_search}, {"stop": "end_turn"}]
         else:

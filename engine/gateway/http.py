@@ -54,8 +54,11 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 def protocol_headers(scope: Scope) -> dict[str, str]:
     """Those of a request's headers that belong to Anthropic's protocol and to its client; no key is among them."""
-    told = [(name.decode("latin-1"), one_line(value.decode("latin-1"))) for name, value in scope["headers"]]
-    return {name: value for name, value in told if name.startswith(("anthropic-", "x-claude-code-"))}
+    told: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
+        if name.startswith(("anthropic-", "x-claude-code-")) and value.isprintable() and value.isascii():
+            told[name] = f"{told[name]},{value}" if name in told else value
+    return told
 
 
 def request_id() -> str:

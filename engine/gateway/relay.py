@@ -1,19 +1,25 @@
 """One request to a provider that speaks Anthropic's own format: bytes in, bytes out."""
 
 import re
+from collections.abc import Callable
 from collections.abc import Mapping as Headers
+from itertools import islice
 from typing import Any
 
 from engine.gateway.sections import Sections
 from engine.mapping.loader import Mapping
 from engine.wire import framing, jsontext, native
+from engine.wire.errors import ApiError
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_LAST_EVENTS = re.compile(rb"event: ?(?:message_stop|error)\b")
+_FIRST_EVENT = re.compile(rb"(?:^|(?<=[\r\n]))event: ?message_start\b")
+_LAST_EVENT = re.compile(rb"(?:^|(?<=[\r\n]))event: ?(?:message_stop|error)\b")
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MOST_NAMES = 20
+"""How many names of models in a text are looked at: to try one is to read the whole text."""
 
-PASSED_HEADERS = ("anthropic-", "retry-after", "x-should-retry")
-"""How those of the provider's headers begin that the client gets."""
+_PASSED = ("anthropic-", "retry-after", "x-should-retry")
+_ACCOUNT = "anthropic-organization-id"
 
 
 class Relay(Sections):
@@ -36,26 +42,33 @@ class Relay(Sections):
         client: Headers[str, str] | None = None,
     ):
         super().__init__(provider, mapping, model, key=key, client=client, streams=request.get("stream") is True)
+        self.is_complete = False
         self.lost: dict[str, str] = {}
         self._asked_model: str = request["model"]
+        self._is_named = self._asked_model == model
         self._kept = b""
-        self._begun = False
-        self._ended = False
         self.request = native.adapt(request, self.facts, self.lost)
-        made = self._said_by_the_mapping(self.request)
-        self.lost |= {name: mapping.reason(name) for name in self.request.keys() - made.keys() - {"model"}}
-        self.body = _renamed(data, model) if made == request | {"model": model} else jsontext.dumps(made)
-
-    @property
-    def count_body(self) -> bytes:
-        """What is sent to be counted."""
-        return self.body
+        self._made = self._said_by_the_mapping(self.request)
+        self.lost |= {name: mapping.reason(name) for name in self.request.keys() - self._made.keys() - {"model"}}
+        self.body = self._bytes_of(self._made, request, data)
 
     def _said_by_the_mapping(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request, with what the mapping makes of each key that it speaks of."""
         said: dict[str, Any] = self.run(self.mapping.request, request, self.model)
         kept = {key: said.get(key, value) for key, value in request.items() if key in said or key not in self.mapping.said}
         return kept | said
+
+    def _bytes_of(self, made: dict[str, Any], request: dict[str, Any], data: bytes) -> bytes:
+        if made == request:
+            return data
+        is_same = made == request | {"model": self.model}
+        return (_renamed(data, self.model, made, jsontext.loads) if is_same else None) or jsontext.dumps(made)
+
+    @property
+    def count_body(self) -> bytes:
+        """What is sent to be counted."""
+        section = self.mapping.count_request
+        return jsontext.dumps(self.run(section, self._made, self.model)) if section else self.body
 
     # A stream
 
@@ -64,29 +77,35 @@ class Relay(Sections):
         data = self._kept + data
         ends = [end.end() for end in _EVENT_END.finditer(data)]
         whole, self._kept = (data[: ends[-1]], data[ends[-1] :]) if ends else (b"", data)
-        self._ended = self._ended or bool(_LAST_EVENTS.search(whole))
-        if whole and not self._begun:
-            self._begun = True
-            return self._with_asked_model(whole[: ends[0]]) + whole[ends[0] :]
-        return whole
+        if len(self._kept) > framing.MAX_CHUNK:
+            raise ApiError(500, "api_error", f"{self.provider}: an event of the stream does not end")
+        self.is_complete = self.is_complete or _LAST_EVENT.search(whole) is not None
+        return whole if self._is_named else self._with_asked_model(whole)
 
     def finish(self) -> bytes:
-        """The last of the stream, an error where it broke off before its end (S20)."""
-        rest = self.receive(b"\n\n") if self._kept.strip() else b""
-        return rest if self._ended else rest + self.fail("api_error", f"{self.provider}: the stream broke off")
+        """The last of the stream. Raises ApiError where it broke off before its end (S20)."""
+        # What is left may be a whole event without the blank line behind it, or half of one.
+        rest = self.receive(b"\n\n") if _told(self._kept + b"\n\n") else b""
+        if not self.is_complete:
+            raise ApiError(500, "api_error", f"{self.provider}: the stream broke off before its end")
+        return rest
 
-    def fail(self, type: str, message: str) -> bytes:
-        """The event that ends a stream in trouble."""
-        return framing.encode([{"type": "error", "error": {"type": type, "message": message}}])
+    def _with_asked_model(self, events: bytes) -> bytes:
+        """The events with the name that the client knows in the one that names it, ahead of which pings may come."""
+        found = _FIRST_EVENT.search(events)
+        end = found and _EVENT_END.search(events, found.end())
+        if not found or not end:
+            return events
+        self._is_named = True
+        first = events[found.start() : end.end()]
+        return events[: found.start()] + self._named_event(first) + events[end.end() :]
 
-    def _with_asked_model(self, event: bytes) -> bytes:
-        if self._asked_model == self.model:
-            return event
-        [told] = framing.SSE().feed(event) or [None]
-        if not isinstance(told, dict) or not isinstance(told.get("message"), dict):
-            return event
-        told["message"]["model"] = self._asked_model
-        return framing.encode([told])
+    def _named_event(self, event: bytes) -> bytes:
+        match _told(event):
+            case [{"message": {"model": _} as message} as told]:
+                wanted = [told | {"message": message | {"model": self._asked_model}}]
+                return _renamed(event, self._asked_model, wanted, _told) or framing.encode(wanted)
+        return event
 
     # A whole answer
 
@@ -98,22 +117,40 @@ class Relay(Sections):
             reply = None
         if not isinstance(reply, dict) or reply.get("type") != "message":
             raise self.refuse(502, data, {})
-        return data if self._asked_model == self.model else jsontext.dumps(reply | {"model": self._asked_model})
+        if self._is_named:
+            return data
+        wanted = reply | {"model": self._asked_model}
+        return _renamed(data, self._asked_model, wanted, jsontext.loads) or jsontext.dumps(wanted)
 
-    def passes(self, data: bytes) -> bool:
+    def passes(self, refusal: bytes) -> bool:
         """Whether a refusal is in Anthropic's form: the client mends itself by its very words, so it goes as it came."""
         try:
-            reply = jsontext.loads(data)
+            reply = jsontext.loads(refusal)
         except ValueError:
             return False
         error = reply.get("error") if isinstance(reply, dict) and reply.get("type") == "error" else None
-        return isinstance(error, dict) and isinstance(error.get("message"), str)
+        quotes_key = bool(self.key) and str(self.key).encode() in refusal
+        return isinstance(error, dict) and isinstance(error.get("message"), str) and not quotes_key
 
 
-def _renamed(data: bytes, model: str) -> bytes:
-    """The client's bytes with the model's name changed, if it is plain which of the names in there it is."""
-    named = [found.span(1) for found in _MODEL.finditer(data)]
-    if len(named) != 1:
-        return jsontext.dumps(jsontext.loads(data) | {"model": model})
-    [(start, end)] = named
-    return data[:start] + jsontext.dumps(model) + data[end:]
+def passed(headers: Headers[str, str]) -> list[tuple[str, str]]:
+    """Those of the provider's headers that are the client's affair: its limits and when to try again, not whose account it is."""
+    return [(name, value) for name, value in headers.items() if name.startswith(_PASSED) and name != _ACCOUNT]
+
+
+def _renamed(data: bytes, model: str, wanted: Any, read: Callable[[bytes], Any]) -> bytes | None:
+    """The bytes with the model's name changed: that name among those in there with which they say what is wanted."""
+    for found in islice(_MODEL.finditer(data), _MOST_NAMES):
+        start, end = found.span(1)
+        changed = data[:start] + jsontext.dumps(model) + data[end:]
+        if read(changed) == wanted:
+            return changed
+    return None
+
+
+def _told(event: bytes) -> list[Any]:
+    """What an event says; nothing where it is none."""
+    try:
+        return framing.SSE().feed(event)
+    except framing.FramingError:
+        return []

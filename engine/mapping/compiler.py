@@ -330,7 +330,10 @@ class _Writer:
             return [self._stamp(_assign(variable, chosen), value.place)]
         if self._is_sure(value):
             return self.emit(value, partial(_assign, variable))
-        return [self._stamp(_assign(variable, ast.Constant(None)), value.place), *self.emit(value, partial(_assign, variable))]
+        # A part that makes the value may have a name of its own that is written the same.
+        made = self.fresh("made")
+        start = self._stamp(_assign(made, ast.Constant(None)), value.place)
+        return [start, *self.emit(value, partial(_assign, made)), self._stamp(_assign(variable, _load(made)), value.place)]
 
     def _switch_then(self, node: nodes.Switch, branch: Callable[[nodes.Node], list[ast.stmt]]) -> list[ast.stmt]:
         subject = self.select(node.subject).expression

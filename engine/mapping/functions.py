@@ -115,6 +115,16 @@ def replace(text: str | None, old: str, new: str) -> str | None:
     return text and text.replace(old, new)
 
 
+@passes_null
+def split(text: str | None, separator: str) -> list[str] | None:
+    """The pieces of the text between the separators, without white space around them; null where there is no text.
+
+    >>> split("interleaved-thinking, effort", ",")
+    ['interleaved-thinking', 'effort']
+    """
+    return None if text is None else [piece.strip() for piece in text.split(separator)]
+
+
 @function
 def matches(text: str | None, pattern: str) -> bool:
     """Whether the regular expression is met anywhere in the text; not where there is no text.
@@ -159,7 +169,7 @@ def _closed(schema: Any) -> Any:
     if not isinstance(properties, dict | None) or not isinstance(required, list | None):
         raise _NotStrict
     is_object = schema.get("type") == "object" or properties is not None
-    optional = set(properties or ()).difference(required or ())
+    optional = set(properties or ()).symmetric_difference(required or ())
     if _NEVER_STRICT & schema.keys() or (is_object and (not properties or optional or schema.get("additionalProperties"))):
         raise _NotStrict
     # A default has no meaning where every property is given.

@@ -70,13 +70,13 @@ class Mapping:
     def lost(self, request: dict[str, Any]) -> dict[str, str]:
         """The fields of a request that the provider will not see, each with the mapping's reason for it.
 
-        The client's `model` is the route's affair.
+        The client's `model` is the route's affair, and `stream` may be the address's.
         """
         section = self.sections["request"]
         read = {path[1] if len(path) > 1 else "*" for path in section.reads if path[0] == "request"}
         if "*" in read:
             return {}
-        return {key: self.reason(key) for key in request if key not in read | {"model"}}
+        return {key: self.reason(key) for key in request if key not in read | {"model", "stream"}}
 
     def reason(self, key: str) -> str:
         """Why a field of a request is not sent."""

@@ -8,8 +8,10 @@ Promised here: `message_start` once and first, and not before there is something
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeGuard
 
+from engine.wire.calltags import Call, CallTags
 from engine.wire.content import Content
 from engine.wire.events import Blocks, Event, fold
+from engine.wire.items import Items, item_key
 from engine.wire.stopping import StopSequences
 from engine.wire.thinktags import Piece, ThinkTags
 from engine.wire.toolcalls import ToolCalls
@@ -62,6 +64,7 @@ class Assembler:
         tool_names: Mapping[str, str] | None = None,
         taken_ids: Collection[str] = (),
         think_tags: str = "none",
+        tagged_tools: Sequence[Mapping[str, Any]] = (),
         stop_sequences: Sequence[str] = (),
         asked_stops: Collection[str] | None = None,
         seal: Callable[[dict[str, Any]], str] | None = None,
@@ -72,7 +75,8 @@ class Assembler:
         """For an answer to a client that asked for `model`.
 
         tool_names: the tools' names upstream -> as the client has them. taken_ids: the tool ids that the conversation
-        has used. think_tags: the fact of this name (facts.py). stop_sequences: those to be enforced here.
+        has used. think_tags: the fact of this name (facts.py). tagged_tools: those whose calls may stand in the text, as the
+        provider was offered them. stop_sequences: those to be enforced here.
         asked_stops: all that the client asked for, since a provider may stop at its own (S40); None: whatever it says.
         seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
         show_thinking: whether the client sees it, or only its signature. single_call: the first call is all that is told.
@@ -100,6 +104,9 @@ class Assembler:
         calls = ToolCalls(message_id, taken_ids, tool_names)
         self._content = Content(self._blocks, calls, seal or _own, show_thinking=show_thinking, single_call=single_call)
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
+        self._call_tags = CallTags(tagged_tools) if tagged_tools else None
+        self._items = Items()
+        self._item: str | int | float | None = None  # whose text came last
         self._asked_stops = asked_stops
         self._stops = StopSequences(stop_sequences) if stop_sequences else None
 
@@ -165,16 +172,17 @@ class Assembler:
             self._tell_failure()
         return self._blocks.take()
 
-    def _hear_text(self, text: Any) -> None:
-        if not _is_text(text):
+    def _hear_text(self, told: Any) -> None:
+        text = self._unsaid("text", told)
+        if not text:
             return
-        if self._tags is None and self._stops is None:
+        if self._tags is None and self._call_tags is None and self._stops is None:
             self._content.put("text", text)
         else:
             self._sift([("text", text)] if self._tags is None else self._tags.feed(text))
 
-    def _hear_thinking(self, text: Any) -> None:
-        if _is_text(text):
+    def _hear_thinking(self, told: Any) -> None:
+        if text := self._unsaid("thinking", told):
             self._release()
             self._tags = None  # who thinks in a field of its own does not think in the text as well
             self._put("thinking", text)
@@ -188,6 +196,13 @@ class Assembler:
         if items:
             self._content.detail(items)
 
+    def _hear_content_block_stop(self, stops: Any) -> None:
+        if stops:
+            self._release()
+            if isinstance(stops, Mapping):
+                self._content.complete(stops.get("key"))
+            self._put("stop", stops)
+
     def _hear_redacted(self, data: Any) -> None:
         if _is_text(data):
             self._release()
@@ -197,8 +212,8 @@ class Assembler:
         if citation and isinstance(citation, dict):
             self._put("citation", citation)
 
-    def _hear_refusal(self, text: Any) -> None:
-        if _is_text(text):
+    def _hear_refusal(self, told: Any) -> None:
+        if text := self._unsaid("refusal", told):
             self._release()
             self._refusal.append(text)
             self._put("text", text)
@@ -206,13 +221,16 @@ class Assembler:
     def _hear_tool(self, told: Any) -> None:
         if isinstance(told, Mapping):
             self._release()
-            if not self.stopped:
-                self._content.tell(told)
+            self._tell(told)
 
     def _hear_web_search(self, told: Any) -> None:
         if isinstance(told, Mapping):
             self._release()
             self._put("web_search", told)
+
+    def _hear_found(self, page: Any) -> None:
+        if isinstance(page, dict):
+            self._put("found", page)
 
     def _hear_continuation(self, value: Any) -> None:
         self.continuation = value or None
@@ -220,7 +238,8 @@ class Assembler:
     def _hear_stop(self, reason: Any) -> None:
         if _is_text(reason) and reason != "null":
             known = reason in _STOP_REASONS
-            self._stop, self._odd_stop = (reason, "") if known else ("end_turn", reason)
+            if known or self._stop is None:
+                self._stop, self._odd_stop = (reason, "") if known else ("end_turn", reason)
 
     def _hear_stop_sequence(self, sequence: Any) -> None:
         if _is_text(sequence) and (self._asked_stops is None or sequence in self._asked_stops):
@@ -247,11 +266,13 @@ class Assembler:
         "thinking": _hear_thinking,
         "signature": _hear_signature,
         "details": _hear_details,
+        "content_block_stop": _hear_content_block_stop,
         "redacted": _hear_redacted,
         "citation": _hear_citation,
         "refusal": _hear_refusal,
         "tool": _hear_tool,
         "web_search": _hear_web_search,
+        "found": _hear_found,
         "continuation": _hear_continuation,
         "stop": _hear_stop,
         "stop_sequence": _hear_stop_sequence,
@@ -261,16 +282,47 @@ class Assembler:
     _ONLY_USAGE: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {"usage": _hear_usage}
     _NOTHING: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {}
 
+    def _unsaid(self, kind: str, told: Any) -> str:
+        """The new text of a delta. That of another item than the last begins a block of its own (S36)."""
+        if not isinstance(told, Mapping):
+            return told if _is_text(told) else ""
+        text, key = self._items.unsaid(kind, told), item_key(told)
+        if text and key != self._item:
+            self._item = key
+            self._release()
+            self._put("item", key)
+        return text
+
     def _put(self, kind: str, value: Any) -> None:
         if not self.stopped:
             self._content.put(kind, value)
 
+    def _tell(self, call: Mapping[str, Any]) -> None:
+        if not self.stopped:
+            self._content.tell(call)
+
     def _sift(self, pieces: Iterable[Piece]) -> None:
-        """Text that may hold thinking or a stop sequence."""
+        """Text that may hold thinking, calls or a stop sequence."""
         for kind, piece in pieces:
-            text = self._stops.feed(piece) if self._stops is not None and kind == "text" else piece
-            if text:
-                self._put(kind, text)
+            if kind == "thinking":
+                self._put(kind, piece)
+            else:
+                self._sift_calls([piece] if self._call_tags is None else self._call_tags.feed(piece))
+
+    def _sift_calls(self, found: Iterable[str | Call]) -> None:
+        for each in found:
+            if isinstance(each, str):
+                self._say(each)
+            else:
+                self._release_stops()
+                self._tell(each)
+
+    def _say(self, text: str) -> None:
+        """Text, up to a stop sequence."""
+        if self._stops is not None:
+            text = self._stops.feed(text)
+        if text:
+            self._put("text", text)
         if self._stops is not None and self._stops.hit is not None:
             self._hear_stop_sequence(self._stops.hit)
             self.stopped = True
@@ -280,6 +332,11 @@ class Assembler:
         """Something else than text follows, so what was held back can no longer become a tag or a stop sequence."""
         if self._tags is not None:
             self._sift(self._tags.end())
+        if self._call_tags is not None:
+            self._sift_calls(self._call_tags.end())
+        self._release_stops()
+
+    def _release_stops(self) -> None:
         if self._stops is not None and (text := self._stops.end()):
             self._put("text", text)
 
@@ -332,8 +389,8 @@ class Assembler:
 
 
 def _own(state: dict[str, Any]) -> str:
-    """The provider's own signature."""
-    return str(state.get("signature", ""))
+    """The provider's own signature, or its redacted thinking."""
+    return str(state.get("signature") or state.get("redacted", ""))
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

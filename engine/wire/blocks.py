@@ -110,7 +110,7 @@ class BlockReader:
         if not self._facts.images:
             self._lost["image"] = "this model cannot see images"
             return [text("[An image was here; this model cannot see images.]")]
-        if source["type"] == "file":
+        if source["type"] not in ("base64", "url"):
             return self._file("image", "An image")
         if source["type"] == "url" and not self._facts.image_urls:
             self._lost["image"] = "this provider fetches no images"
@@ -123,11 +123,16 @@ class BlockReader:
             content = source["data"] if source["type"] == "text" else source["content"]
             shown = [text(content)] if isinstance(content, str) else self._read(_SHOWN, content)
             return _tagged("document", {"title": title, "context": block.get("context")}, shown)
+        context = block.get("context")
+        about = [text(f"About this document: {context}")] if context and context.strip() else []
+        return self._pdf(source, title) + about
+
+    def _pdf(self, source: Block, title: str | None) -> list[Block]:
         named = f" ({title})" if title else ""
         if not self._facts.documents:
             self._lost["document"] = "this model cannot read PDF files"
             return [text(f"[A PDF document was here{named}; this model cannot read PDF files.]")]
-        if source["type"] == "file":
+        if source["type"] not in ("base64", "url"):
             return self._file("document", f"A document{named}")
         if source["type"] == "url" and not self._facts.document_urls:
             self._lost["document"] = "this provider fetches no documents"
@@ -168,6 +173,8 @@ class BlockReader:
         if state is None or self._facts.reasoning_history == "drop":
             self._lost["thinking"] = "the provider takes no reasoning back but its own model's, if any"
             return []
+        if redacted := state.get("redacted"):
+            return [{"type": "redacted_thinking", "data": redacted}]
         carried = {key: state[key] for key in ("signature", "details") if state.get(key)}
         words = state.get("thinking") or block.get("thinking", "")
         return [{"type": "thinking", "thinking": words} | carried] if words or carried else []

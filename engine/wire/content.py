@@ -5,11 +5,11 @@ arguments are complete, so that all others wait (S06); and reasoning state that 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from engine.wire.events import Blocks
-from engine.wire.reasoning import merge_details
+from engine.wire.reasoning import EARLIER, merge_details
 from engine.wire.searches import search_blocks
 from engine.wire.toolcalls import ToolCall, ToolCalls
 
@@ -19,7 +19,7 @@ class Content:
 
     `single_call`: of several calls only the first is written. `seal` makes the signature of a thinking block out of the
     reasoning state that came with it: the provider's `signature`, its `details`, and the `thinking` itself where it is not
-    shown.
+    shown; and the data of a redacted block out of what is `redacted`.
     """
 
     def __init__(
@@ -40,15 +40,18 @@ class Content:
         self._single_call = single_call
         self._begun_calls = 0
         self._searched: set[str] = set()
+        self._pages: list[Any] = []  # their addresses, of all that were found
+        self._found: list[dict[str, Any]] = []  # and not yet told
         self._call: ToolCall | None = None  # whose block is open
         self._waiting: deque[tuple[str, Any]] = deque()
         self._blank: dict[str, str] = {}  # what a block of a kind may begin with
         self._citations: list[dict[str, Any]] = []
         self._state: dict[str, Any] = {}
+        self._detailed: dict[str, set[str]] = {}  # what is known of the reasoning items, by their ids
         self._unseen: list[str] = []
 
     def put(self, kind: str, value: Any) -> None:
-        """More text or thinking, the data of redacted thinking, a citation, or a call."""
+        """More text or thinking, redacted data, a citation, a call, the key of another item, or the stop of a block."""
         if self._call is not None and not self._call.is_complete():
             self._waiting.append((kind, value))
         else:
@@ -61,13 +64,17 @@ class Content:
         if call is self._call:
             if new:
                 self._blocks.write(new)
-            while self._waiting and (self._call is None or self._call.is_complete()):
-                self._write_next()
+            self._write_waiting()
         elif call.name and not call.begun:
             call.begun = True
             self._begun_calls += 1
             if self._begun_calls == 1 or not self._single_call:
                 self.put("call", call)
+
+    def complete(self, key: Any) -> None:
+        """The provider says that the block with this key has come whole: a call may have no arguments at all."""
+        self._calls.complete(key)
+        self._write_waiting()
 
     @property
     def is_cut(self) -> bool:
@@ -80,19 +87,36 @@ class Content:
         self._carry_state()
 
     def detail(self, items: list[dict[str, Any]]) -> None:
-        merge_details(self._state.setdefault("details", []), items)
-        self._carry_state()
+        if news := list(self._news(items)):
+            merge_details(self._state.setdefault("details", []), news)
+            self._carry_state()
 
     def end(self) -> None:
         """Nothing more comes: what waits is written, complete or not."""
         while self._waiting:
             self._write_next()
+        if self._blocks.kind == "text" and not self._show_thinking:
+            # `claude -p` takes the last block for the answer, and an answer that ends in thinking for an empty one.
+            self._state.clear()
         self._close()
 
     def break_off(self) -> None:
         """The client runs a tool call that is closed, and asks again for a block that is not (client.md 3.2)."""
         if self._call is not None and self._call.is_complete():
             self._close()
+
+    def _news(self, items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Without those that are told again at the end of the answer, and of which nothing was missing."""
+        for item in items:
+            said = {word for word, value in item.items() if value}
+            known = self._detailed.setdefault(str(item.get("id")), set())
+            if item.get("on") != EARLIER or (known and not said <= known | {"on"}):
+                yield item
+            known |= said
+
+    def _write_waiting(self) -> None:
+        while self._waiting and (self._call is None or self._call.is_complete()):
+            self._write_next()
 
     def _write_next(self) -> None:
         kind, value = self._waiting.popleft()
@@ -118,8 +142,17 @@ class Content:
         self._open(kind)
         return text
 
+    def _write_item(self, key: Any) -> None:
+        """What comes now is another item than what came before, and no block holds two."""
+        self._close()
+        self._blank.clear()
+
+    def _write_stop(self, _: Any) -> None:
+        # White space alone was no block yet: it begins the next text, or is lost.
+        self._close()
+
     def _write_redacted(self, data: str) -> None:
-        self._open("redacted_thinking", data=data)
+        self._open("redacted_thinking", data=self._seal({"redacted": data}))
         self._close()
 
     def _write_citation(self, citation: dict[str, Any]) -> None:
@@ -136,6 +169,7 @@ class Content:
 
     def _write_search(self, told: Mapping[str, Any]) -> None:
         """A search that the provider has made itself: what it asked for, and what it found (R29)."""
+        told = {"query": self._calls.nameless(told.get("id")).get("query"), **told}
         search = search_blocks(told, f"srvtoolu_{self._calls.made_up}_{self.searches + 1}")
         if search.id in self._searched:
             return
@@ -146,13 +180,22 @@ class Content:
         self._open("web_search_tool_result", tool_use_id=search.id, content=search.content)
         self._close()
 
+    def _write_found(self, page: dict[str, Any]) -> None:
+        """A page of a search that the provider tells nothing else of; those that come together are one search."""
+        if page.get("url") not in self._pages:
+            self._pages.append(page.get("url"))
+            self._found.append(page)
+
     _WRITERS: ClassVar[Mapping[str, Callable[["Content", Any], None]]] = {
         "text": _write_text,
         "thinking": _write_thinking,
         "redacted": _write_redacted,
         "citation": _write_citation,
         "web_search": _write_search,
+        "found": _write_found,
         "call": _write_call,
+        "item": _write_item,
+        "stop": _write_stop,
     }
 
     def _open(self, kind: str, **fields: Any) -> None:
@@ -167,6 +210,9 @@ class Content:
         if self._state:  # it came while a block was open that cannot carry it
             self._blocks.open("thinking")
             self._close_block()
+        if self._found:
+            found, self._found = self._found, []
+            self._write_search({"results": found})
 
     def _close_block(self) -> None:
         if self._call is not None:

@@ -11,6 +11,9 @@ from typing import Any, Literal
 from engine.wire.schema import RULES
 from engine.wire.thinking import EFFORTS
 
+CHOICES = ("auto", "any", "tool", "none")
+"""Anthropic's words for who chooses a tool."""
+
 
 def _word(group: str, default: Any, about: str, answers: str = "", known: Iterable[str] = ()) -> Any:
     """A fact: where it stands in a mapping, its default, what it means, the edge cases it answers.
@@ -25,6 +28,7 @@ class Facts:
     """What `history`, `schema` and `assembler` need to know of the provider at the other end."""
 
     tools: bool = _word("capabilities", True, "The provider can call tools.")
+    strict_tools: bool = _word("capabilities", True, "A tool's input can be held to its schema; else that is left out.", "G02")
     images: bool = _word("capabilities", True, "The models see images; else a sentence stands for each.", "R27")
     image_urls: bool = _word("capabilities", True, "Images may lie at an address; else a sentence stands for each.", "R27")
     documents: bool = _word("capabilities", False, "PDF documents are taken as files; else a sentence stands for each.", "R28")
@@ -96,6 +100,20 @@ class Facts:
     forced_tools_with_thinking: bool = _word(
         "quirks", True, "A forced tool choice may go together with thinking; else it is lowered to auto.", "T06"
     )
+    tool_choices: tuple[str, ...] = _word(
+        "quirks",
+        CHOICES,
+        "The choices of a tool that the provider knows: a tool that cannot be named is offered alone, so that any is that one; "
+        "what cannot be said at all is lowered to auto, and for `none` no tools are offered.",
+        "T06 G11",
+        CHOICES,
+    )
+    tool_names: Literal["any", "letter_first"] = _word(
+        "quirks",
+        "any",
+        "What a tool's name begins with: any letter, digit, `_` or `-`; or a letter or `_`, and others are changed, reversibly.",
+        "G06",
+    )
     stop_sequences: Literal["native", "enforced"] = _word(
         "quirks",
         "native",
@@ -107,6 +125,13 @@ class Facts:
         "native",
         "Who keeps to one call where `disable_parallel_tool_use` asks for it: the provider, or this side, which passes one on.",
         "G10",
+    )
+    overflow: Literal["told", "silent"] = _word(
+        "quirks",
+        "told",
+        "That a prompt is too long: told by the provider; or only to be seen in its count of tokens, which is more than "
+        "`context`, or as much with no answer behind it.",
+        "E01",
     )
     whole_answers: Literal["whole", "streamed"] = _word(
         "quirks",
@@ -120,6 +145,14 @@ class Facts:
         "none",
         "Reasoning that stands in the text itself: never; in `<think>…</think>` at its start; from its start up to `</think>`.",
         "S30",
+    )
+    call_tags: Literal["none", "tagged"] = _word(
+        "quirks",
+        "none",
+        "Tool calls that a model writes into its text and the server leaves there: never; in `<tool_call>…</tool_call>` and "
+        "other tags of that kind (wire/calltags.py), for the tools of the request. A server that makes calls of them itself "
+        "needs nothing of this.",
+        "S31",
     )
     schema: tuple[str, ...] = _word(
         "quirks", (), "The rules that clean a tool's schema, in order (wire/schema.py).", "G01 G02 G03", RULES

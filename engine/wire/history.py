@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from engine.wire import thinking, tokens, tools, turns
+from engine.wire import schema, thinking, tokens, tools, turns
 from engine.wire.blocks import Block, BlockReader
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
@@ -41,10 +41,13 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
     Raises ApiError where nothing can be put in place of what the provider does not take.
     """
     lost: dict[str, str] = {}
+    if (request.get("thread") or {"type": "create"})["type"] != "create":
+        # One that goes on has its earlier messages at Anthropic, and nobody else could know them.
+        raise ApiError(400, "invalid_request_error", "thread.type: this provider keeps no thread that could be continued")
     if not facts.images and facts.unseen_images == "refuse":
         _refuse_new_image(request["messages"])
     offered = tools.offered(request, facts, lost)
-    names = ToolNames(offered, facts.tool_name_max)
+    names = ToolNames(offered, facts)
     reader = BlockReader(facts, names, lost, provider=provider, model=model)
     stop_here, stop_there = _stop_sequences(request, facts)
     messages = _messages(request, facts, reader, lost)
@@ -60,7 +63,7 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
         "stop_sequences": stop_there or None,
         "max_tokens": _max_tokens(request, facts),
         "thinking": thoughts,
-        "output_config": _without_effort(request),
+        "output_config": _output_config(request, facts),
         "session_id": _session_id(request),
     }
     return Prepared(
@@ -164,9 +167,13 @@ _BYTES_A_TOKEN = 2
 """Fewer than any text has: a request that fits by this measure needs no closer look."""
 
 
-def _without_effort(request: Request) -> dict[str, Any] | None:
-    """Effort belongs to `thinking` here."""
-    return {key: value for key, value in (request.get("output_config") or {}).items() if key != "effort"} or None
+def _output_config(request: Request, facts: Facts) -> dict[str, Any] | None:
+    """Without the effort, which belongs to `thinking` here, and with a schema that the provider takes."""
+    told = {key: value for key, value in (request.get("output_config") or {}).items() if key != "effort"}
+    format = told.get("format")
+    if format and format.get("schema"):
+        told["format"] = format | {"schema": schema.clean(format["schema"], facts.schema)}
+    return told or None
 
 
 def _session_id(request: Request) -> str | None:

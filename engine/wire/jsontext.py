@@ -18,7 +18,10 @@ def loads(text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        return _lenient.decode(text if isinstance(text, str) else text.decode())
+        try:
+            return _lenient.decode(text if isinstance(text, str) else text.decode())
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def dumps(value: Any) -> bytes:

@@ -20,7 +20,7 @@ def adapt(request: Request, facts: Facts, lost: dict[str, str]) -> Request:
     messages = [message if _is_sound(message) else _mended(message, lost) for message in request["messages"]]
     changed: Request = {}
     if any(new is not old for new, old in zip(messages, request["messages"], strict=True)):
-        changed["messages"] = [message for message in messages if message["content"] or message["role"] == "system"]
+        changed["messages"] = [message for message in messages if message["role"] == "system" or message["content"]]
     system = request.get("system")
     if facts.attribution == "drop" and isinstance(system, list):
         kept = [block for block in map(without_attribution, system) if block["text"]]
@@ -40,7 +40,8 @@ def _is_ours(block: Block) -> bool:
         return reasoning.is_sealed(block.get("signature") or block.get("data"))
     if block["type"] == "web_search_tool_result":
         return _is_unencrypted(block["content"])
-    return any(not citation.get("encrypted_index", "-") for citation in block.get("citations") or ())
+    cited = block.get("citations")
+    return isinstance(cited, list) and any(isinstance(each, dict) and each.get("encrypted_index") == "" for each in cited)
 
 
 def _is_unencrypted(found: Any) -> bool:
@@ -52,7 +53,7 @@ def _mended(message: Message, lost: dict[str, str]) -> Message:
 
 
 def _in_words(content: list[Block], lost: dict[str, str]) -> Iterable[Block]:
-    searches = {block["tool_use_id"] for block in content if block["type"] == "web_search_tool_result" and _is_ours(block)}
+    searches = {block.get("tool_use_id") for block in content if block["type"] == "web_search_tool_result" and _is_ours(block)}
     for block in content:
         if block["type"] == "server_tool_use" and block.get("id") in searches:
             yield searched_for(block)

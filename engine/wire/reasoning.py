@@ -12,6 +12,9 @@ from .jsontext import dumps, loads
 
 _MARK = "ccproxy1."
 
+EARLIER = "earlier"
+"""An item that is told `on: earlier` completes the one with its id that came before it."""
+
 Block = dict[str, Any]
 
 
@@ -59,7 +62,9 @@ def place(content: list[Block]) -> list[Block]:
 
     An item that says `on: next` or `on: previous` is taken out of its thinking block and becomes the `state` of the
     neighbour: a signature that a provider put on a call, or what it said of a text, goes back on that call or text.
+    What came `on: earlier` is put into the item that it completes.
     """
+    late = {item.get("id"): item for block in content for item in block.get("details", ()) if item.get("on") == EARLIER}
     placed: list[Block] = []
     waiting: Block = {}
     for block in content:
@@ -73,11 +78,15 @@ def place(content: list[Block]) -> list[Block]:
                 waiting = waiting | item
             elif item.get("on") == "previous" and placed:
                 placed[-1] = placed[-1] | {"state": placed[-1].get("state", {}) | item}
-        kept = [item for item in items if "on" not in item]
+        kept = [_completed(item, late.get(item.get("id"), {})) for item in items if "on" not in item]
         block = {key: value for key, value in block.items() if key != "details"} | ({"details": kept} if kept else {})
         if block["thinking"] or block.keys() > {"type", "thinking"}:
             placed.append(block)
     return placed
+
+
+def _completed(item: dict[str, Any], late: dict[str, Any]) -> dict[str, Any]:
+    return item | {word: value for word, value in late.items() if word != "on" and not item.get(word)}
 
 
 def _continues(last: dict[str, Any], item: dict[str, Any]) -> bool:

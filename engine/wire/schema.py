@@ -176,6 +176,19 @@ def _any_of(alternatives: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in variants.items()}
 
 
+def types_in_branches(schema: Schema) -> Schema:
+    """Below the root, a type that stands beside alternatives stands in each of them instead, unless that has one."""
+    return _within(schema, _everywhere([_type_in_branches]))
+
+
+def _type_in_branches(schema: Schema) -> Schema:
+    if "type" not in schema or not isinstance(schema.get("anyOf"), list):
+        return schema
+    type = {"type": schema["type"]}
+    branches = [_type_in_branches(type | branch) if isinstance(branch, dict) else branch for branch in schema["anyOf"]]
+    return _without(schema, "type") | {"anyOf": branches}
+
+
 # Rules for one schema, wherever it lies
 
 
@@ -228,6 +241,26 @@ def array_items(schema: Schema) -> Schema:
     return schema | {"items": {}} if is_array and items is None else schema
 
 
+def tuple_items(schema: Schema) -> Schema:
+    """Items that differ by their place are `prefixItems`, as the newest draft has them; `items` then says nothing more."""
+    items = schema.get("items")
+    if isinstance(items, list):
+        return _without(schema, "items") | {"prefixItems": [*_of(list, schema.get("prefixItems")), *items]}
+    return _without(schema, "items") if isinstance(items, bool) else schema
+
+
+def no_booleans(schema: Schema) -> Schema:
+    """Properties of any kind or of none, `true` or `false`, are objects that say the same."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or not any(isinstance(value, bool) for value in properties.values()):
+        return schema
+    objects = {name: _BOOLEANS[value] if isinstance(value, bool) else value for name, value in properties.items()}
+    return schema | {"properties": objects}
+
+
+_BOOLEANS: dict[bool, Schema] = {True: {}, False: {"not": {}}}
+
+
 _has_lookaround = re.compile(r"\(\?<?[=!]").search
 
 
@@ -242,7 +275,7 @@ def no_lookaround(schema: Schema) -> Schema:
     return schema
 
 
-WHOLE: dict[str, Rule] = {rule.__name__: rule for rule in (inline_refs, no_root_combinators)}
+WHOLE: dict[str, Rule] = {rule.__name__: rule for rule in (inline_refs, no_root_combinators, types_in_branches)}
 
 RULES: dict[str, Rule] = WHOLE | {
     rule.__name__: rule
@@ -253,6 +286,8 @@ RULES: dict[str, Rule] = WHOLE | {
         no_additional_properties,
         no_property_names,
         array_items,
+        tuple_items,
+        no_booleans,
         no_lookaround,
     )
 }

@@ -17,8 +17,8 @@ def canonical(request: dict[str, Any], efforts: Sequence[str]) -> dict[str, Any]
     no effort where the request leaves it open.
     """
     thinking: dict[str, Any] = request.get("thinking") or {"type": "disabled"}
-    effort = _asked(request)
-    return thinking | {"effort": _known(effort, efforts)} if effort else thinking
+    effort = _known(_asked(request), efforts)
+    return thinking | {"effort": effort} if effort else thinking
 
 
 def is_on(thinking: dict[str, Any]) -> bool:
@@ -41,9 +41,10 @@ def _asked(request: dict[str, Any]) -> str | None:
     return None if budget is None else next((effort for limit, effort in _BUDGETS if budget < limit), "max")
 
 
-def _known(effort: str, efforts: Sequence[str]) -> str:
-    """The next one up that is known, or else the highest (T13)."""
-    if not efforts or effort in efforts:
+def _known(effort: str | None, efforts: Sequence[str]) -> str | None:
+    """The next one up that is known, or else the highest (T13). Who says nothing of efforts may know any of Anthropic's."""
+    known = efforts or EFFORTS
+    if effort is None or effort in known:
         return effort
     at_least = EFFORTS[EFFORTS.index(effort) :] if effort in EFFORTS else ()
-    return next((known for known in efforts if known in at_least), efforts[-1])
+    return next((word for word in efforts if word in at_least), efforts[-1] if efforts else None)

@@ -51,7 +51,10 @@ class ToolCall:
 
     def rest(self) -> str:
         """What goes out when the block closes: together, the arguments are never nothing, and never less than an object."""
-        return "" if self._streams() else dumps(as_object(self._text())).decode()
+        return "" if self._streams() else dumps(self.input()).decode()
+
+    def input(self) -> dict[str, Any]:
+        return as_object(self._text())
 
     def is_complete(self) -> bool:
         """Whether nothing is missing. Where there are no arguments, they may still come."""
@@ -105,7 +108,9 @@ class ToolCalls:
         fragment = json if isinstance(json, str) else "" if json is None else dumps(json).decode()
 
         call = self._by_id.get(id)
-        if call is None:
+        if call is not None and name and isinstance(json, Mapping) and call.is_complete() and call.differs(fragment):
+            call = ToolCall()  # two whole calls under one id (G05)
+        elif call is None:
             call = self._last if key is None else self._by_key.get(key)
             if call is None or _is_another(call, key, id, name, fragment, whole=isinstance(json, Mapping)):
                 call = ToolCall()
@@ -117,6 +122,17 @@ class ToolCalls:
         if id:
             self._by_id[id] = call
         return call, fragment
+
+    def complete(self, key: Any) -> None:
+        """The call with this key, if there is one, gets no more arguments; without any, `{}` is what it was told."""
+        call = self._by_key.get(key) if isinstance(key, (str, int, float)) else None
+        if call is not None and not call.has_arguments():
+            call.take("{}")
+
+    def nameless(self, id: Any) -> dict[str, Any]:
+        """Arguments that no name made a call of the client's: those with this id, or else the last ones."""
+        call = self._by_id.get(id, self._last) if isinstance(id, str) else self._last
+        return {} if call is None or call.name else call.input()
 
     def block(self, call: ToolCall) -> dict[str, Any]:
         """The fields with which a call's block begins."""

@@ -7,6 +7,7 @@ from hashlib import sha256
 from engine.wire.facts import Facts
 
 _is_plain = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_begins_with_letter = re.compile(r"[A-Za-z_]").match
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH = 8
 
@@ -44,16 +45,21 @@ def _hashed(word: str, limit: int) -> str:
 class ToolNames:
     """The client's tool names as the provider takes them. `back` leads from those that had to change to the client's."""
 
-    def __init__(self, declared: Iterable[str], limit: int) -> None:
+    def __init__(self, declared: Iterable[str], facts: Facts) -> None:
         self.back: dict[str, str] = {}
-        self._limit = limit
-        self._known = {name: name for name in declared if is_fit(name, limit)}
+        self._limit = facts.tool_name_max
+        self._letter_first = facts.tool_names == "letter_first"
+        self._known = {name: name for name in declared if is_fit(name, self._limit) and self._begun(name) == name}
         self._taken = set(self._known)
 
     def __getitem__(self, name: str) -> str:
         if name not in self._known:
-            self._known[name] = fitting = fit(name, self._limit, self._taken)
+            self._known[name] = fitting = fit(self._begun(name), self._limit, self._taken)
             self._taken.add(fitting)
             if fitting != name:
                 self.back[fitting] = name
         return self._known[name]
+
+    def _begun(self, name: str) -> str:
+        """The name with a beginning that the provider takes."""
+        return name if not self._letter_first or _begins_with_letter(name) else f"_{name}"

@@ -24,14 +24,25 @@ def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict
     if tools and not facts.tools:
         lost["tools"] = "this model calls no tools"
         return {}
+    if (request.get("tool_choice") or {}).get("type") == "none" and "none" not in facts.tool_choices:
+        return {}
     found: dict[str, Tool] = {}
     for tool in _without_deferred(tools, request["messages"]):
         if _is_offered(tool, facts, lost):
             found.setdefault(tool["name"], tool)
+    found = _narrowed(found, request.get("tool_choice") or {}, facts)
     if facts.max_tools is not None and len(found) > facts.max_tools:
         words = f"tools: this provider takes at most {facts.max_tools} tools, and {len(found)} were sent"
         raise ApiError(400, "invalid_request_error", words)
     return found
+
+
+def _narrowed(tools: dict[str, Tool], asked: dict[str, Any], facts: Facts) -> dict[str, Tool]:
+    """To a provider that can be told to choose but not what, the one tool alone is offered."""
+    chosen = asked.get("name") if asked.get("type") == "tool" else None
+    if chosen in tools and "tool" not in facts.tool_choices and "any" in facts.tool_choices:
+        return {chosen: tools[chosen]}
+    return tools
 
 
 def canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) -> Tool:
@@ -47,7 +58,9 @@ def canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) 
     except RecursionError:
         raise ApiError(400, "invalid_request_error", f"tools: the input_schema of {tool['name']} is nested too deeply") from None
     described = {"description": tool["description"]} if tool.get("description") else {}
-    strict = {"strict": True} if tool.get("strict") else {}
+    strict = {"strict": True} if tool.get("strict") and facts.strict_tools else {}
+    if tool.get("strict") and not facts.strict_tools:
+        lost["strict"] = "the provider holds no tool to its schema"
     return {"name": names[tool["name"]], **described, "input_schema": cleaned, **strict, **mark}
 
 
@@ -60,13 +73,23 @@ def choice(
         return asked if tools else None
     if thinks and not facts.forced_tools_with_thinking:  # T06
         lost["tool_choice"] = "the provider forces no tool on a model that thinks"
-    elif asked["type"] == "any":
-        return asked
-    elif asked["name"] in tools:
-        return asked | {"name": names[asked["name"]]}
-    else:
+    elif asked["type"] == "tool" and asked["name"] not in tools:
         lost["tool_choice"] = f"the provider is not offered {asked['name']}"
+    elif forced := _forced(asked, tools, names, facts):
+        return forced
+    else:
+        lost["tool_choice"] = "the provider cannot be told which tool to choose"
     return {key: value for key, value in asked.items() if key != "name"} | {"type": "auto"}
+
+
+def _forced(asked: dict[str, Any], tools: Collection[str], names: ToolNames, facts: Facts) -> dict[str, Any] | None:
+    """A forced choice as the provider knows it. To choose any of one tool is to choose that tool."""
+    same = ("any", "tool") if len(tools) == 1 else ()
+    kind = next((kind for kind in (asked["type"], *same) if kind in facts.tool_choices), None)
+    if kind is None:
+        return None
+    named = {"name": names[asked.get("name") or next(iter(tools))]} if kind == "tool" else {}
+    return {key: value for key, value in asked.items() if key != "name"} | {"type": kind} | named
 
 
 def asks_only_to_search(request: dict[str, Any]) -> bool:

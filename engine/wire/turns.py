@@ -8,7 +8,7 @@ from engine.wire.blocks import Block, text
 Message = dict[str, Any]
 
 _NOTHING_SAID = "(empty)"
-_REMINDER = "<system-reminder>"
+_REMINDER, _REMINDER_END = "<system-reminder>", "</system-reminder>"
 
 
 def speak(role: str, content: list[Block]) -> list[Message]:
@@ -38,7 +38,12 @@ def fold_system(messages: Iterable[Message]) -> list[Message]:
 
 def _reminder(content: list[Block]) -> Block:
     words = "\n\n".join(block["text"] for block in content)
-    return text(words if words.lstrip().startswith(_REMINDER) else f"{_REMINDER}\n{words}\n</system-reminder>")
+    reminder = text(words if _is_reminder(words.strip()) else f"{_REMINDER}\n{words}\n{_REMINDER_END}")
+    return reminder | {key: value for key, value in content[-1].items() if key == "cache_control"}
+
+
+def _is_reminder(words: str) -> bool:
+    return words.startswith(_REMINDER) and words.endswith(_REMINDER_END)
 
 
 def merge_roles(messages: Iterable[Message]) -> list[Message]:
@@ -91,7 +96,7 @@ def calls_blindly(messages: Iterable[Message]) -> bool:
 
 def _calls_blindly(message: Message) -> bool:
     types = [block["type"] for block in message["content"]]
-    return "tool_use" in types and "thinking" not in types
+    return "tool_use" in types and {"thinking", "redacted_thinking"}.isdisjoint(types)
 
 
 def is_blank(message: Message) -> bool:

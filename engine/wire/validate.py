@@ -54,14 +54,15 @@ _CONTENT = text_or(list_of(_block))
 _IMAGE_TYPES = one_of("image/jpeg", "image/png", "image/gif", "image/webp")
 
 _STORED: dict[str, Shape] = {"url": fields({"url": string}), "file": fields({"file_id": string})}
-_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": string})})
+_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": string})}, others=True)
 _DOCUMENT = tagged(
     {
         **_STORED,
         "base64": fields({"media_type": one_of("application/pdf"), "data": string}),
         "text": fields({"data": string}),
         "content": fields({"content": _CONTENT}),
-    }
+    },
+    others=True,
 )
 
 _BLOCK = tagged(
@@ -117,8 +118,7 @@ _OPTIONAL: dict[str, Shape] = {
     "top_k": number(0, whole=True),
     "stream": boolean,
     "metadata": dictionary,
-    # A thread that goes on has its earlier messages at Anthropic, and nobody else could know them.
-    "thread": fields({"type": one_of("create")}),
+    "thread": fields({"type": string}),
 }
 _MAX_TOKENS = {"max_tokens": number(0, whole=True)}  # 0 warms a cache, and asks for no answer
 
