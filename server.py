@@ -9,9 +9,10 @@ from typing import Any
 from engine.gateway import access, config, http, logs
 from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
+from engine.gateway.names import CLAUDE_PREFIX, plain_name
 from engine.gateway.providers import Provider, open_providers
 from engine.gateway.proxy import Proxy
-from engine.gateway.router import CLAUDE_PREFIX, Router, plain_name
+from engine.gateway.router import Router
 from engine.wire.errors import ApiError
 
 log = logging.getLogger("ccproxy")
@@ -29,7 +30,7 @@ class Application:
         access.check_address(settings)
         self.config = settings
         self.providers = open_providers(settings)
-        self.router = Router(self.providers, settings.default_route)
+        self.router = Router(self.providers, settings)
         self.began = monotonic()
         proxy = Proxy(settings, self.router)
         self.routes: dict[tuple[str, str], Handler] = {

@@ -1,22 +1,25 @@
-"""The providers that can be called: each a mapping, an address, a key and a transport of its own."""
+"""The providers that can be called: each a mapping, an address, keys and a transport of its own."""
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from collections.abc import Mapping as Environment
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from engine import BUILT_IN, load_mapping
-from engine.gateway.config import VARIABLE, Config, ProviderConfig
+from engine import load_mapping
+from engine.gateway import catalogue
+from engine.gateway.keys import Keys
+from engine.gateway.settings import Config, ProviderConfig, Timeouts, key_trouble, without_key
 from engine.gateway.upstream import LazyTransport
+from engine.gateway.variables import VARIABLE
+from engine.mapping.errors import MappingError, Problems
 from engine.mapping.loader import Mapping
 
-KEY_ENV = re.compile(r"^key_env:\s*([A-Z0-9_]+)\s*$", re.MULTILINE)
-BASE_URL = re.compile(r"^base_url:(.*)$", re.MULTILINE)
+Load = Callable[[str, tuple[Path, ...]], Mapping]
 
 
 @dataclass(slots=True)
@@ -26,8 +29,9 @@ class Provider:
     name: str
     mapping: Mapping
     base_url: str
-    key: str | None = field(repr=False)
+    keys: Keys = field(repr=False)
     models: tuple[str, ...]
+    timeouts: Timeouts
     transport: httpx.AsyncBaseTransport = field(repr=False)
 
     @property
@@ -59,46 +63,48 @@ class ProviderError(Exception):
     """A provider is configured and cannot be called: its key is nowhere, or its address is none."""
 
 
-def with_keys(folders: list[Path], environment: Environment[str, str] = os.environ) -> Iterator[str]:
-    """The mappings whose key variable is set, and all of their address: they need no entry in the configuration.
-
-    Only the text is looked at: compiling thirty mappings to use one would cost half a second at every start.
-    """
-    seen = set()
-    for folder in folders:
-        for path in sorted(folder.glob("*.yaml")):
-            text = path.read_text(encoding="utf-8")
-            needed = [*KEY_ENV.findall(text)[:1], *VARIABLE.findall("".join(BASE_URL.findall(text)))]
-            if KEY_ENV.search(text) and path.stem not in seen and all(map(environment.get, needed)):
-                seen.add(path.stem)
-                yield path.stem
-
-
 def configured(config: Config, environment: Environment[str, str] = os.environ) -> dict[str, ProviderConfig]:
     """The providers of the configuration and those whose key is in the environment, in that order."""
     wanted = dict(config.providers)
-    for name in with_keys(folders(config), environment):
+    for name in catalogue.with_keys(catalogue.files(folders(config)), environment):
         wanted.setdefault(name, ProviderConfig(name))
     return wanted
+
+
+def folders(config: Config) -> list[Path]:
+    """Where a configuration has mappings looked for."""
+    return catalogue.folders(config.mappings)
 
 
 def open_providers(config: Config, environment: Environment[str, str] = os.environ) -> dict[str, Provider]:
     """The providers, ready to be called; nothing is connected yet.
 
-    Raises MappingError, FileNotFoundError for a mapping that is nowhere, and ProviderError.
+    Raises MappingError with all that is wrong with them in the configuration and in their mappings, and ProviderError
+    for one that no configuration names.
     """
-    return {name: open_provider(name, wanted, config, environment) for name, wanted in configured(config, environment).items()}
+    opened = {}
+    problems = Problems()
+    load = cache(load_mapping)
+    for name, wanted in configured(config, environment).items():
+        try:
+            opened[name] = open_provider(name, wanted, config, environment, load)
+        except MappingError as error:
+            problems += error.problems
+        except ProviderError as error:
+            if wanted.place is None:
+                raise
+            problems.add(wanted.place, str(error))
+    problems.check()
+    return opened
 
 
-def folders(config: Config) -> list[Path]:
-    """Where mappings are looked for: the user's own first."""
-    return [folder for folder in (config.mappings.expanduser(), BUILT_IN) if folder.is_dir()]
-
-
-def open_provider(name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str]) -> Provider:
-    mapping = load_mapping(wanted.mapping, folders(config))
-    mapping.base_url = _filled(name, mapping.base_url or "", wanted, environment)
-    base_url = wanted.base_url or mapping.base_url
+def open_provider(
+    name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str], load: Load = load_mapping
+) -> Provider:
+    """Raises MappingError, FileNotFoundError for a mapping that is nowhere, and ProviderError."""
+    mapping = load(wanted.mapping, tuple(folders(config)))
+    mapping = replace(mapping, base_url=_filled(name, mapping.base_url or "", wanted, environment))
+    base_url = wanted.base_url or mapping.base_url or ""
     if not base_url.startswith(("http://", "https://")):
         said = f"begins with http:// or https://, not {base_url!r}"
         raise ProviderError(f"the provider {name!r} needs an address: `base_url` {said}")
@@ -106,8 +112,9 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         name=name,
         mapping=mapping,
         base_url=base_url.rstrip("/"),
-        key=_sound_key(name, _key(name, wanted, mapping, environment)),
+        keys=Keys(_keys(name, wanted, mapping, environment)),
         models=wanted.models,
+        timeouts=replace(config.timeouts, **wanted.timeout),
         transport=LazyTransport(base_url),
     )
 
@@ -117,26 +124,19 @@ def _filled(name: str, base_url: str, wanted: ProviderConfig, environment: Envir
     missing = [variable for variable in VARIABLE.findall(base_url) if not environment.get(variable)]
     if missing and not wanted.base_url:
         raise ProviderError(f"the provider {name!r} needs an address: set ${', $'.join(missing)}, or give `base_url`")
-    return VARIABLE.sub(lambda match: environment.get(match[1], match[0]), base_url)
+    return VARIABLE.sub(lambda match: environment.get(match[1], match[0]).rstrip("/"), base_url)
 
 
-def _key(name: str, wanted: ProviderConfig, mapping: Mapping, environment: Environment[str, str]) -> str | None:
-    if wanted.api_key == "none":
-        return None
-    if wanted.api_key:
-        return wanted.api_key
+def _keys(name: str, wanted: ProviderConfig, mapping: Mapping, environment: Environment[str, str]) -> tuple[str, ...]:
+    """The keys that a provider is called with; empty where none is sent."""
+    if wanted.keys is not None:
+        return wanted.keys
     if mapping.key_env is None or (wanted.base_url and wanted.base_url != mapping.base_url):
         # A key goes to the address that it belongs to and to no other.
-        return None
-    key = environment.get(mapping.key_env)
+        return ()
+    key = environment.get(mapping.key_env, "").strip()
     if not key:
-        raise ProviderError(f"the provider {name!r} needs a key: set ${mapping.key_env}, or give `api_key` in the configuration")
-    return key
-
-
-def _sound_key(name: str, key: str | None) -> str | None:
-    """A key as it can stand in a header: what is pasted brings line ends and curly quotes along."""
-    key = key.strip() if key else None
-    if key and not (key.isascii() and key.isprintable()):
-        raise ProviderError(f"the key of the provider {name!r} holds a character that no key has: was it pasted with quotes?")
-    return key or None
+        raise ProviderError(without_key(name, mapping.key_env))
+    if trouble := key_trouble(key):
+        raise ProviderError(f"the key of the provider {name!r}, ${mapping.key_env}, {trouble}")
+    return (key,)

@@ -3,26 +3,31 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any
 
 import httpx
 
-from engine.gateway import http, upstream
+from engine.gateway import http, refusals, upstream
 from engine.gateway.answer import Answer
+from engine.gateway.attempts import Attempt, Attempts, merged
 from engine.gateway.config import Config
 from engine.gateway.exchange import Exchange
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
+from engine.gateway.opening import Opening
 from engine.gateway.providers import Provider
-from engine.gateway.relay import PASSED_HEADERS, Relay
-from engine.gateway.router import Route, Router
+from engine.gateway.refusals import Verbatim
+from engine.gateway.relay import Relay, passed
+from engine.gateway.router import Asked, Router
 from engine.gateway.sections import Sections, TranslationError
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
 
 log = logging.getLogger("ccproxy")
+
+SESSION = "x-claude-code-session-id"
 
 COUNTING = 10.0
 """Seconds that a provider may take to count tokens; then they are counted here."""
@@ -53,7 +58,8 @@ class _Call:
         self.id = http.request_id()
         self.began = perf_counter()
         self.waited = 0.0
-        self.route: Route | None = None
+        self.attempt: Attempt | None = None
+        self.has_begun = False  # some of an answer has gone out, so that no other can take its place
         self.lost: dict[str, str] = {}
         self.data = b""
         self.passed: list[tuple[str, str]] = []  # headers of the provider's answer
@@ -68,16 +74,27 @@ class _Call:
         except ClientLeft:
             left = not self.answer.is_complete
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
-            told = self._api_error(error)
-            if not self.answer.status:
-                await self.answer.json(told.status, told.body(self.id), told.headers().items())
+            await self._tell(self._api_error(error))
         finally:
             self.answer.close()
             self._log(499 if left else self.answer.status)
 
+    async def _tell(self, error: ApiError) -> None:
+        """As a status, or where pings have gone out already as the last event of the stream."""
+        if self.answer.status:
+            event = {"type": "error", "error": {"type": error.type, "message": error.message}}
+            await self.answer.events(framing.encode([event]), last=True)
+        elif isinstance(error, Verbatim):
+            self.passed = error.passed
+            await self.answer.body(error.own_status, error.data)
+        else:
+            await self.answer.json(error.status, error.body(self.id), error.headers().items())
+
     async def _request(self, *, counting: bool) -> dict[str, Any]:
         self.data = await http.read_body(self.receive, self.proxy.config.request_bytes)
         request = http.read_json(self.data)
+        if isinstance(request, dict) and request.get("thinking") is True:
+            request["thinking"] = {"type": "enabled"}  # written by hand it may be just this
         validate.check(request, counting=counting)
         assert isinstance(request, dict)
         return request
@@ -113,12 +130,12 @@ class _Call:
 
     def _headers(self) -> list[tuple[str, str]]:
         headers = [("request-id", self.id)]
-        if self.route:
+        if self.attempt:
             own = (perf_counter() - self.began - self.waited) * 1000
             headers += [
-                ("x-ccproxy-provider", self.route.provider.name),
-                ("x-ccproxy-model", self.route.model),
-                ("x-ccproxy-route", self.route.reason),
+                ("x-ccproxy-provider", self.attempt.target.provider.name),
+                ("x-ccproxy-model", self.attempt.target.model),
+                ("x-ccproxy-route", self.attempt.reason),
                 ("x-ccproxy-overhead-ms", f"{own:.2f}"),
             ]
         if self.lost:
@@ -126,37 +143,53 @@ class _Call:
         return headers + self.passed
 
     def _log(self, status: int) -> None:
-        where = f"{self.route.provider.name}/{self.route.model} ({self.route.reason})" if self.route else "-"
+        where = str(self.attempt or "-")
         log.info("%s %s %d %.0f ms", self.id, http.one_line(where), status, (perf_counter() - self.began) * 1000)
 
-    def _translation(self, request: dict[str, Any]) -> Exchange | Relay:
-        """The request on its way to the provider that it is for."""
-        self.route = self.proxy.router.route(request["model"])
-        provider, model = self.route.provider, self.route.model
+    # To a provider
+
+    def _attempts(self, request: dict[str, Any]) -> Attempts:
+        route = self.proxy.router.route(Asked(request, self.client, len(self.data)))
+        return Attempts(route, self.client.get(SESSION))
+
+    def _translation(self, request: dict[str, Any], attempt: Attempt) -> Exchange | Relay:
+        """The request on its way to the provider that it is tried with."""
+        self.attempt, self.passed = attempt, []
+        provider, model = attempt.target.provider, attempt.target.model
         made: Exchange | Relay
         if provider.mapping.native:
-            made = Relay(provider.name, provider.mapping, model, request, self.data, key=provider.key, client=self.client)
+            made = Relay(provider.name, provider.mapping, model, request, self.data, key=attempt.key, client=self.client)
         else:
             made = Exchange(
-                provider.name, provider.mapping, model, request, request_id=self.id, key=provider.key, client=self.client
+                provider.name, provider.mapping, model, request, request_id=self.id, key=attempt.key, client=self.client
             )
         self.lost = made.lost
         return made
 
     @property
-    def provider(self) -> Provider:
-        assert self.route is not None
-        return self.route.provider
+    def trying(self) -> Attempt:
+        """The attempt that is being made."""
+        assert self.attempt is not None
+        return self.attempt
 
-    def _post(self, where: dict[str, Any], body: Any) -> AbstractAsyncContextManager[httpx.Response]:
+    @property
+    def provider(self) -> Provider:
+        return self.trying.target.provider
+
+    @asynccontextmanager
+    async def _post(self, where: dict[str, Any], body: Any) -> AsyncIterator[httpx.Response]:
+        """The provider's answer, unread; what passes until then is the provider's time."""
         data = body if isinstance(body, bytes) else http.json(body)
         provider, headers = self.provider, where.get("headers", {})
-        return upstream.post(provider.name, provider.transport, where["url"], headers, data, self.proxy.config.timeouts)
+        sent = perf_counter()
+        async with upstream.post(provider.name, provider.transport, where["url"], headers, data, provider.timeouts) as response:
+            self.waited += perf_counter() - sent
+            yield response
 
     # Counting
 
     async def count_tokens(self, request: dict[str, Any]) -> None:
-        made = self._translation(request)
+        made = self._translation(request, self._attempts(request).first)
         counted = await self._counted_there(made)
         if counted is None:
             counted = tokens.count(made.request, made.facts.tokenizer).tokens
@@ -177,55 +210,92 @@ class _Call:
     # Answering
 
     async def messages(self, request: dict[str, Any]) -> None:
-        made = self._translation(request)
+        attempts = self._attempts(request)
+        if request.get("stream") is True:
+            self.answer.keep_alive()
+        for attempt in attempts:
+            if self.attempt:
+                log.info("%s %s failed, next is %s", self.id, http.one_line(str(self.attempt)), http.one_line(str(attempt)))
+            await asyncio.sleep(attempt.wait)
+            self.waited += attempt.wait
+            began, waited = perf_counter(), self.waited
+            try:
+                return await self._answer(request, attempt)
+            except (ApiError, TranslationError) as error:
+                if self.has_begun:
+                    raise
+                # What came to nothing was waited for.
+                self.waited = waited + perf_counter() - began
+                attempts.failed(attempt, self._api_error(error))
+        self.attempt, told = attempts.best
+        raise told
+
+    async def _answer(self, request: dict[str, Any], attempt: Attempt) -> None:
+        """What comes of one attempt. Raises ApiError or TranslationError where that is nothing."""
+        made = self._translation(request, attempt)
         await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=request.get("stream") is True))
+
+    def _body(self, made: Exchange | Relay) -> Any:
+        """What goes to the provider: what the mapping makes of the request, and the route's parameters."""
+        parameters = self.trying.target.parameters
+        if not parameters:
+            return made.body
+        return merged(jsontext.loads(made.body) if isinstance(made.body, bytes) else made.body, parameters)
 
     async def _exchange(self, exchange: Exchange, *, stream: bool) -> None:
         """An answer that is translated."""
         if (events := exchange.answer_here()) is not None:
             await (self.answer.events(framing.encode(events), last=True) if stream else self.answer.json(200, fold(events)))
             return
-        if stream:
-            self.answer.keep_alive()
         async with self._asked(exchange) as response:
             work = self._pass_on if stream else self._gather if exchange.streams else self._whole
             await work(exchange, response)
 
     async def _relay(self, relay: Relay) -> None:
         """An answer that passes as it is."""
-        if relay.streams:
-            self.answer.keep_alive()
-        async with self._post(relay.endpoint(self.provider.base_url), relay.body) as response:
-            self.passed = [(name, value) for name, value in response.headers.items() if name.startswith(PASSED_HEADERS)]
-            if response.status_code >= 400 or not relay.streams:
-                data = b"".join([piece async for piece in self._timed(relay, response)])
-                if response.status_code < 400:
-                    await self.answer.body(200, relay.answer(data))
-                elif relay.passes(data):
-                    await self.answer.body(response.status_code, data)
-                else:
-                    raise relay.refuse(response.status_code, data, response.headers)
+        async with self._post(relay.endpoint(self.provider.base_url), self._body(relay)) as response:
+            if response.status_code < 400 and relay.streams and _is_stream(response):
+                await self._relay_stream(relay, response)
                 return
-            await self._relay_stream(relay, response)
+            data = b"".join([piece async for piece in self._timed(relay, response)])
+            if response.status_code >= 400:
+                error = relay.refuse(response.status_code, data, response.headers)
+                if relay.passes(data):
+                    error = Verbatim(error, response.status_code, data, passed(response.headers))
+                raise error
+            answer = relay.answer(data)
+            if self.answer.status:
+                raise ApiError(500, "api_error", f"{relay.provider}: after a silence it answered whole, and not with a stream")
+            self._check_not_empty(jsontext.loads(answer))
+            self.passed = passed(response.headers)
+            await self.answer.body(200, answer)
 
     async def _relay_stream(self, relay: Relay, response: httpx.Response) -> None:
-        try:
-            async for piece in self._timed(relay, response):
-                if data := relay.receive(piece):
-                    await self.answer.events(data)
-            rest = relay.finish()
-        except ApiError as error:
-            if not self.answer.status:
-                raise
-            rest = relay.fail(error.type, error.message)
-        await self.answer.events(rest, last=True)
+        self.passed = passed(response.headers)
+        pieces, opening = self._timed(relay, response), Opening(relay, may_be_empty=self.trying.is_last)
+        async for piece in pieces:
+            await self._pass_events(opening.receive(relay.receive(piece)))
+            if relay.is_complete:
+                break
+        await self._pass_events(opening.receive(relay.finish()), last=True)
+        if relay.is_complete:
+            await _drain(pieces)
+
+    async def _pass_events(self, events: bytes, *, last: bool = False) -> None:
+        """Events of an answer, which is this attempt's from here on."""
+        if events or last:
+            self.has_begun = True
+            await self.answer.events(events, last=last)
+
+    def _check_not_empty(self, message: dict[str, Any]) -> None:
+        """Raises ApiError for an answer without a word where another may have one; the last one's goes to the client."""
+        if not self.trying.is_last and not message.get("content") and message.get("stop_reason") == "end_turn":
+            raise refusals.empty(self.provider.name)
 
     @asynccontextmanager
     async def _asked(self, exchange: Exchange) -> AsyncIterator[httpx.Response]:
         """The provider's answer, unread. Raises ApiError where it refuses."""
-        sent = perf_counter()
-        async with self._post(exchange.endpoint(self.provider.base_url), exchange.body) as response:
-            self.waited += perf_counter() - sent
+        async with self._post(exchange.endpoint(self.provider.base_url), self._body(exchange)) as response:
             if response.status_code >= 400:
                 data = await upstream.read(exchange.provider, response)
                 raise exchange.refuse(response.status_code, data, response.headers)
@@ -254,7 +324,9 @@ class _Call:
             reply = jsontext.loads(data)
         except ValueError:
             raise exchange.refuse(502, data, response.headers) from None
-        await self.answer.json(200, exchange.answer(reply))
+        message = exchange.answer(reply)
+        self._check_not_empty(message)
+        await self.answer.json(200, message)
 
     async def _gather(self, exchange: Exchange, response: httpx.Response) -> None:
         """A whole answer from a provider that is asked for a stream."""
@@ -267,32 +339,41 @@ class _Call:
             events += exchange.finish()
         except framing.FramingError as error:
             raise exchange.refuse(502, error.body.encode(), response.headers) from error
-        await self.answer.json(200, exchange.gather(events))
+        message = exchange.gather(events)
+        self._check_not_empty(message)
+        await self.answer.json(200, message)
 
     async def _pass_on(self, exchange: Exchange, response: httpx.Response) -> None:
         """A stream, each of the provider's pieces as it comes."""
         pieces = self._pieces(exchange, response)
         try:
             async for data in pieces:
-                if events := exchange.receive(data):
-                    await self.answer.events(framing.encode(events))
+                await self._pass_events(framing.encode(exchange.receive(data)))
                 if exchange.over:
                     break
             events = exchange.finish()
         except Exception as error:
             if isinstance(error, framing.FramingError):
                 error = exchange.refuse(502, error.body.encode(), response.headers)
-            if not self.answer.status:
+            if not self.has_begun:
                 raise error from None
             # The client waits for an end, whatever happened.
             events = exchange.fail(self._api_error(error))
         if exchange.failure:
-            if not self.answer.status:
+            if not self.has_begun:
                 raise exchange.failure
             events = events or exchange.fail(exchange.failure)
-        await self.answer.events(framing.encode(events), last=True)
+        elif not self.has_begun:
+            self._check_not_empty(fold(events))
+        await self._pass_events(framing.encode(events), last=True)
         if exchange.is_complete:
             await _drain(pieces)
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    """Whether it may be a stream, by what it is said to be."""
+    said = response.headers.get("content-type", "")
+    return "json" not in said and "html" not in said
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -1,63 +1,149 @@
-"""Which provider and model a request goes to."""
+"""Which provider and model a request goes to, and why."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Any
 
-from engine.gateway.providers import Provider
+from engine.gateway.names import Named, glob, is_glob, named, plain_name
+from engine.gateway.providers import Provider, ProviderError
+from engine.gateway.settings import Config, RouteConfig
+from engine.wire import thinking, tokens
 from engine.wire.errors import ApiError
 
-CLAUDE_PREFIX = "for-claude-code/"
-"""Claude Code lists only models whose id holds "claude"; ids that begin with "claude-" it takes for its own.
-https://code.claude.com/docs/en/llm-gateway-protocol"""
+Request = dict[str, Any]
+
+HARD = ("xhigh", "max")
+"""Efforts that ask for the `think` route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider's model, and what is merged into the body that goes there."""
+
+    provider: Provider
+    model: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes, and why: the reason is in a header and in the log."""
+    """Where a request goes, its fallbacks behind it, and why: the reason is in a header and in the log."""
 
-    provider: Provider
-    model: str
+    targets: tuple[Target, ...]
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A client's request as the rules look at it: its body, the protocol's headers, and how many bytes it has."""
+
+    request: Request
+    headers: Mapping[str, str]
+    size: int
+
+    def is_search(self) -> bool:
+        """Whether it holds the server tool that searches the web."""
+        return any(str(tool.get("type")).startswith("web_search_") for tool in self.request.get("tools") or ())
+
+    def is_longer_than(self, limit: int) -> bool:
+        # No byte is more than a token, and most requests are short: those are not counted.
+        return self.size > limit and tokens.estimate(self.request) > limit
+
+    def is_background(self) -> bool:
+        """Whether it is work that the client does beside the conversation (client.md 1)."""
+        return (
+            "haiku" in self.request["model"].lower()
+            or self.headers.get("x-claude-code-request-class") == "auxiliary"
+            or self._is_side_call()
+        )
+
+    def _is_side_call(self) -> bool:
+        """A session's title, or a prompt hook: no tool, no thinking, and an answer in JSON. A subagent has its own work."""
+        form = (self.request.get("output_config") or {}).get("format") or {}
+        return (
+            self.request.get("tools") == []
+            and form.get("type") == "json_schema"
+            and not self.request.get("thinking")
+            and "x-claude-code-agent-id" not in self.headers
+        )
+
+    def is_hard(self) -> bool:
+        """Whether thinking is asked for as old clients do it, or adaptively with one of the highest efforts."""
+        asked = thinking.canonical(self.request, ())
+        return asked["type"] == "enabled" or (asked["type"] == "adaptive" and asked.get("effort") in HARD)
+
+
 class Router:
-    """Rules in order, the first match wins: the model names a provider; the default route; the first provider."""
+    """Rules in order, of which the first that matches wins; a route that is not configured is no match."""
 
-    def __init__(self, providers: Mapping[str, Provider], default: str | None):
+    def __init__(self, providers: Mapping[str, Provider], config: Config):
+        """Raises ProviderError where a route leads to a provider that is not there."""
         self.providers = providers
-        self.default = default
+        self.config = config
+        self._rules = {name: self._configured(name, route) for name, route in config.routes.items()}
+        by_model = {name: self._configured(f"models.{name}", route) for name, route in config.models.items()}
+        self._exact = {name: route for name, route in by_model.items() if not is_glob(name)}
+        self._globs = [(glob(name), route) for name, route in by_model.items() if is_glob(name)]
 
-    def route(self, model: str) -> Route:
-        """The way of a request for this model. Raises ApiError 404 where there is none."""
-        wanted = plain_name(model)
-        if named := self._named(wanted, "model"):
-            return named
-        if self.default:
-            if route := self._named(self.default, "default"):
-                return route
-            raise self._nowhere(self.default)
-        for provider in self.providers.values():
-            if provider.main:
-                return Route(provider, provider.main, "first provider")
-        raise self._nowhere(wanted)
+    def route(self, asked: Asked) -> Route:
+        """The way of a request. Raises ApiError 404 where there is none."""
+        wanted = plain_name(asked.request["model"])
+        route = self._direct(wanted) or self._by_model(wanted) or self._by_rule(asked) or self._first()
+        if route is None:
+            raise self._nowhere(wanted)
+        self._check(route.targets[0])
+        return route
 
-    def _named(self, wanted: str, reason: str) -> Route | None:
-        """`provider/model` or `provider,model` of a known provider; model names may hold slashes themselves."""
-        for separator in ("/", ","):
-            name, found, model = wanted.partition(separator)
-            if found and name in self.providers and model:
-                provider = self.providers[name]
-                if not provider.serves(model):
-                    raise self._unknown(provider, model)
-                return Route(provider, model, reason)
-        return None
+    def models(self) -> list[tuple[Provider, str]]:
+        """Every model that is known to be there."""
+        return [(provider, model) for provider in self.providers.values() for model in provider.known_models()]
 
-    def _unknown(self, provider: Provider, model: str) -> ApiError:
+    # The rules
+
+    def _direct(self, wanted: str) -> Route | None:
+        """The client itself names a provider and a model of it."""
+        found = named(wanted, self.providers)
+        return Route((self._target(found),), "model") if found else None
+
+    def _by_model(self, wanted: str) -> Route | None:
+        return self._exact.get(wanted) or next((route for names, route in self._globs if names.fullmatch(wanted)), None)
+
+    def _by_rule(self, asked: Asked) -> Route | None:
+        matches: dict[str, Callable[[], bool]] = {
+            "webSearch": asked.is_search,
+            "longContext": lambda: asked.is_longer_than(self.config.routes["longContext"].above),
+            "background": asked.is_background,
+            "think": asked.is_hard,
+            "default": lambda: True,
+        }
+        return next((self._rules[name] for name, rule in matches.items() if name in self._rules and rule()), None)
+
+    def _first(self) -> Route | None:
+        """The first provider's main model."""
+        return next((Route((Target(one, one.main),), "first provider") for one in self.providers.values() if one.main), None)
+
+    # What they lead to
+
+    def _configured(self, name: str, route: RouteConfig) -> Route:
+        for to in (route.to, *route.fallbacks):
+            if to.provider not in self.providers:
+                raise ProviderError(f"routes.{name} goes to {to}, and {to.provider!r} is not served")
+        fallbacks = map(self._target, route.fallbacks)
+        return Route((self._target(route.to, route.parameters), *fallbacks), name)
+
+    def _target(self, to: Named, parameters: Mapping[str, Any] | None = None) -> Target:
+        return Target(self.providers[to.provider], to.model, parameters or {})
+
+    def _check(self, target: Target) -> None:
+        """Raises ApiError where a provider says that it has no such model."""
+        provider, model = target.provider, target.model
+        if provider.serves(model):
+            return
         known = provider.known_models()
         near = get_close_matches(model, known, n=1) or known
         served = ", ".join(f"{provider.name}/{name}" for name in near)
-        return ApiError(
+        raise ApiError(
             404, "not_found_error", f"model: {provider.name}/{model}. There is no such model; {provider.name} serves {served}"
         )
 
@@ -69,15 +155,3 @@ class Router:
         return ApiError(
             404, "not_found_error", f"model: {model}. Name one as provider/model; providers: {', '.join(self.providers)}"
         )
-
-    def models(self) -> list[tuple[Provider, str]]:
-        """Every model that is known to be there."""
-        return [(provider, model) for provider in self.providers.values() for model in provider.known_models()]
-
-
-def plain_name(model: str) -> str:
-    """The model's name without what only concerns the client: the picker's prefix, and `[1m]`, which asks for a window."""
-    name = model.removeprefix(CLAUDE_PREFIX)
-    while name.lower().endswith("[1m]"):
-        name = name[:-4]
-    return name.strip()

@@ -4,6 +4,7 @@ httpx's own connection pool searches all its connections at every request and co
 requests a second at 64 connections); its transport interface is the seam, so that tests can bring a MockTransport.
 """
 
+import errno
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -13,8 +14,11 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from engine.gateway.config import Timeouts
+from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
+
+_BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+"""What an error says of a connection that there was."""
 
 
 class LazyTransport(httpx.AsyncBaseTransport):
@@ -141,6 +145,7 @@ def unreachable(provider: str, url: str, error: httpx.TransportError) -> ApiErro
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
-    if isinstance(cause, OSError):
+    if isinstance(cause, OSError) and cause.errno not in _BROKEN:
         return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {cause.strerror or cause}")
-    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {cause}")
+    # A connection that was kept for the next request may be closed at the moment of the next request.
+    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {cause}", should_retry=True)

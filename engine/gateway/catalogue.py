@@ -1,0 +1,41 @@
+"""The mappings there are, known by their text alone: compiling thirty to use one would cost half a second at every start."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from engine import BUILT_IN
+from engine.gateway.variables import VARIABLE
+
+_KEY_ENV = re.compile(r"^key_env:\s*([A-Z0-9_]+)\s*$", re.MULTILINE)
+_BASE_URL = re.compile(r"^base_url:(.*)$", re.MULTILINE)
+
+
+def folders(own: Path) -> list[Path]:
+    """Where mappings are looked for: the user's own first."""
+    return [folder for folder in (own.expanduser(), BUILT_IN) if folder.is_dir()]
+
+
+def files(folders: Sequence[Path]) -> dict[str, Path]:
+    """The mappings by their names; of two with one name the first."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        # By their names: `openai` comes before `openai-chat`, which as paths they do not.
+        for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def variables(path: Path) -> list[str]:
+    """What a mapping needs of the environment: its key, and the parts of its address. Empty where it has no key."""
+    text = path.read_text(encoding="utf-8")
+    key = _KEY_ENV.findall(text)[:1]
+    return key and [*key, *VARIABLE.findall("".join(_BASE_URL.findall(text)))]
+
+
+def with_keys(mappings: Mapping[str, Path], environment: Mapping[str, str]) -> Iterator[str]:
+    """Those whose key is in the environment: they need no entry in the configuration."""
+    for name, path in mappings.items():
+        needed = variables(path)
+        if needed and all(map(environment.get, needed)):
+            yield name

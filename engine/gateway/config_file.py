@@ -1,0 +1,151 @@
+"""The configuration file -> Config.
+
+Read with the mappings' own YAML reader, so that each mistake is told at its line and column, and all of them at once.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.gateway import catalogue
+from engine.gateway.config_routes import RouteReader, Routes
+from engine.gateway.config_values import Useless, Values
+from engine.gateway.names import SEPARATORS
+from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, Timeouts, address, key_trouble, without_key
+from engine.gateway.variables import Readable, held
+from engine.mapping.document import Value, plain, read
+from engine.mapping.errors import Place, Problems, Source, suggest
+
+
+def read_config(source: Source, environment: Mapping[str, str], problems: Problems) -> Config:
+    """The configuration of a file's text. What is wrong goes to `problems`; text that is no YAML raises MappingError."""
+    document = read(Readable(source.name, held(source.text), source.text), problems)
+    try:
+        return _FileReader(environment, problems).config(document)
+    except Useless:
+        return Config()
+
+
+class _FileReader(Values):
+    """The file's objects, each read by a table of its keys."""
+
+    def __init__(self, environment: Mapping[str, str], problems: Problems):
+        super().__init__(environment, problems)
+        self.mappings = catalogue.files(catalogue.folders(HOME / "mappings"))
+        self.known: set[str] = set()
+
+    def config(self, document: Value) -> Config:
+        self.fields(document, "a configuration is an object: keys and values")
+        told = self.object(
+            document,
+            {
+                "host": self.host,
+                "port": lambda value: self.whole_number(value, most=65_535),
+                "api_key": self.key,
+                # In this order: a provider has to know the mappings, and a route the providers.
+                "mappings": self.folder,
+                "providers": self.providers,
+                "routes": self.routes,
+                "limits": self.of(request_bytes=self.whole_number),
+                "timeouts": lambda value: Timeouts(**self.seconds(value)),
+                "logs": self.of(level=self.log_level),
+            },
+        )
+        routes, models = told.pop("routes", ({}, {}))
+        logs = {f"log_{key}": said for key, said in told.pop("logs", {}).items()}
+        return Config(**told.pop("limits", {}), **logs, **told, routes=routes, models=models)
+
+    def host(self, value: Value) -> str:
+        said = self.text(value)
+        return address(said) or self.refuse(value.place, f"{said!r} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1")
+
+    def folder(self, value: Value) -> Path:
+        folder = Path(self.text(value))
+        if folder != HOME / "mappings" and not folder.expanduser().is_dir():
+            self.refuse(value.place, f"there is no folder {folder}")
+        self.mappings = catalogue.files(catalogue.folders(folder))
+        return folder
+
+    def seconds(self, value: Value) -> dict[str, float]:
+        return self.object(value, {"connect": self.duration, "silence": self.duration})
+
+    def log_level(self, value: Value) -> str:
+        level = self.text(value)
+        if level not in LOG_LEVELS:
+            hint = suggest(level, LOG_LEVELS)
+            self.refuse(value.place, f"unknown level {level!r}; it is one of {', '.join(LOG_LEVELS)}{hint}")
+        return level
+
+    def routes(self, value: Value) -> Routes:
+        # The local model is served when the command is told to, whatever the file says.
+        known = {*self.known, *catalogue.with_keys(self.mappings, self.environment), "local"}
+        return RouteReader(self.environment, self.problems, known, self.mappings).routes(value)
+
+    # Providers
+
+    def providers(self, value: Value) -> dict[str, ProviderConfig]:
+        entries = self.fields(value, "'providers' is an object, such as `NAME: { mapping: MAPPING }`").entries
+        self.known = set(entries)
+        made = {name: self.usable(self.provider, entry.value, name, entry.key) for name, entry in entries.items()}
+        return {name: provider for name, usable in made.items() for provider in usable}
+
+    def provider(self, value: Value, name: str, key: Place) -> ProviderConfig:
+        told = self.object(
+            value,
+            {
+                "mapping": self.mapping,
+                "base_url": self.base_url,
+                "api_key": self.own_key,
+                "api_keys": self.pool,
+                "models": self.texts,
+                "timeout": self.seconds,
+            },
+        )
+        if any(separator in name for separator in SEPARATORS):
+            self.problems.add(key, "a provider's name holds no '/' and no ',': a model's name follows behind one")
+        if "mapping" not in told and name not in self.mappings:
+            hint = suggest(name, self.mappings) or "; `mapping` says which one it speaks"
+            self.problems.add(key, f"there is no mapping named {name!r}{hint}")
+        one, pool = told.pop("api_key", None), told.pop("api_keys", None)
+        if one is not None and pool is not None:
+            self.problems.add(key, f"{name!r} has one key, `api_key`, or a pool of them, `api_keys`; not both")
+        made = ProviderConfig(**{"mapping": name, **told}, keys=pool or one, place=key)
+        self._check_variables(name, made, key)
+        return made
+
+    def _check_variables(self, name: str, made: ProviderConfig, place: Place) -> None:
+        """What the mapping's text asks of the environment; what its parents ask is told when the provider is opened."""
+        if made.keys is None and made.base_url is None and made.mapping in self.mappings:
+            needed = catalogue.variables(self.mappings[made.mapping])
+            if needed and not self.environment.get(needed[0]):
+                self.problems.add(place, without_key(name, needed[0]))
+
+    def mapping(self, value: Value) -> str:
+        name = self.text(value)
+        if name not in self.mappings:
+            self.problems.add(value.place, f"there is no mapping named {name!r}{suggest(name, self.mappings)}")
+        return name
+
+    def base_url(self, value: Value) -> str:
+        url = self.text(value)
+        if not url.startswith(("http://", "https://")):
+            self.refuse(value.place, f"`base_url` begins with http:// or https://, not {url!r}")
+        return url
+
+    def key(self, value: Value) -> str:
+        key = self.text(value).strip()
+        if trouble := key_trouble(key):
+            self.refuse(value.place, f"this key {trouble}")
+        return key
+
+    def own_key(self, value: Value) -> tuple[str, ...]:
+        return () if plain(value) == "none" else (self.key(value),)
+
+    def pool(self, value: Value) -> tuple[str, ...]:
+        found = self.list_of(self.key, value, "a pool is a list of keys: [${KEY_1}, ${KEY_2}]")
+        if plain(value) == []:
+            self.refuse(value.place, "a pool without a key; `api_key: none` says that none is needed")
+        keys = [key for _, key in found]
+        for number, (place, key) in enumerate(found):
+            if key in keys[:number]:
+                self.problems.add(place, "this key is in the pool already")
+        return tuple(keys)

@@ -1,0 +1,43 @@
+"""The opening of a stream that passes as it is: held until its first block, since until then another may answer instead."""
+
+import re
+
+from engine.gateway import refusals
+from engine.gateway.relay import Relay
+from engine.wire import framing, jsontext
+from engine.wire.errors import ApiError
+
+_TELLING = re.compile(rb"(?:^|(?<=[\r\n]))event: ?(content_block_start|message_stop|error)\b")
+_END_TURN = re.compile(rb'"stop_reason"\s*:\s*"end_turn"')
+
+
+class Opening:
+    """What of a relay's events can go out: nothing, until a block begins or the message ends.
+
+    `may_be_empty`: a message without any block is an answer all the same.
+    """
+
+    def __init__(self, relay: Relay, *, may_be_empty: bool):
+        self._relay = relay
+        self._may_be_empty = may_be_empty
+        self._held = b""
+        self._is_over = False
+
+    def receive(self, events: bytes) -> bytes:
+        """Raises ApiError where the stream has an error in place of a block, or nothing at all."""
+        if self._is_over:
+            return events
+        self._held += events
+        telling = _TELLING.search(self._held)
+        if telling is None:
+            return b""
+        if telling[1] == b"error":
+            raise self._error(self._held[telling.start() :])
+        if telling[1] == b"message_stop" and not self._may_be_empty and _END_TURN.search(self._held):
+            raise refusals.empty(self._relay.provider)
+        self._is_over = True
+        return self._held
+
+    def _error(self, event: bytes) -> ApiError:
+        told = framing.SSE().feed(event)
+        return self._relay.refuse(200, jsontext.dumps(told[0] if told else {}), {})

@@ -1,0 +1,83 @@
+"""What the server runs by: the words of the configuration, with the defaults of a machine that has none."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.gateway.names import Named
+from engine.mapping.errors import Place
+
+HOME = Path("~/.ccproxy")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds."""
+
+    connect: float = 30.0
+    silence: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """A provider as the configuration names it.
+
+    `keys` is None where the mapping's variable holds the key, and empty where none is sent. `timeout` has what differs
+    from `timeouts`.
+    """
+
+    mapping: str
+    base_url: str | None = None
+    keys: tuple[str, ...] | None = field(default=None, repr=False)
+    models: tuple[str, ...] = ()
+    timeout: Mapping[str, float] = field(default_factory=dict)
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """Where a route goes. `parameters` are for `to` alone: another provider has other words."""
+
+    to: Named
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    fallbacks: tuple[Named, ...] = ()
+    above: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`routes` by their names in the file, `models` by the name or glob of what the client asks for."""
+
+    host: str = "127.0.0.1"
+    port: int = 3456
+    api_key: str | None = field(default=None, repr=False)
+    providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
+    routes: Mapping[str, RouteConfig] = field(default_factory=dict)
+    models: Mapping[str, RouteConfig] = field(default_factory=dict)
+    mappings: Path = HOME / "mappings"
+    request_bytes: int = 10 * 1024 * 1024
+    timeouts: Timeouts = Timeouts()
+    log_level: str = "info"
+
+
+def key_trouble(key: str) -> str | None:
+    """Why a key cannot stand in a header; None where it can. What is pasted brings curly quotes and line ends along."""
+    if not key:
+        return "is empty"
+    return None if key.isascii() and key.isprintable() else "holds a character that no key has: was it pasted with quotes?"
+
+
+def without_key(provider: str, variable: str) -> str:
+    """What is told of a provider whose key is nowhere."""
+    return f"the provider {provider!r} needs a key: set ${variable}, or give `api_key` in the configuration"
+
+
+def address(host: str) -> str | None:
+    """The numeric address that a host to listen on means; None where it is none."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
+    except ValueError:
+        return None
