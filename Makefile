@@ -20,6 +20,7 @@ check: .venv/test ## lint, types, mappings
 
 bench: .venv/test
 	$(BIN)/python -m pytest bench -o addopts=-q --capture=no
+	$(BIN)/ccproxy bench
 
 image:
 	docker build --tag ccproxy .

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.cli import main
+from engine.cli import COMMANDS, main
 from tests.running import ROOT
 
 REQUEST = {"model": "claude-x", "max_tokens": 50, "top_k": 3, "messages": [{"role": "user", "content": "hi"}]}
@@ -19,9 +22,18 @@ REQUEST = {"model": "claude-x", "max_tokens": 50, "top_k": 3, "messages": [{"rol
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No configuration, mapping or key of this machine is seen."""
+    for name in list(os.environ):
+        if name not in ("PATH", "PYTHONPATH", "LANG"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("CCPROXY_CONFIG", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def own(home: Path) -> Path:
+    """The folder of the user's own configuration and mappings."""
+    (home / ".ccproxy" / "mappings").mkdir(parents=True)
+    return home / ".ccproxy"
 
 
 def ccproxy(*arguments: str, given: str = "") -> Result:
@@ -42,16 +54,68 @@ def start(home: Path, configuration: str, *arguments: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def test_help_fits_a_screen() -> None:
-    told = ccproxy("--help")
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command) or "ccproxy")
+def test_help_fits_a_screen(command: list[str]) -> None:
+    told = ccproxy(*command, "--help")
     assert told.exit_code == 0
+    assert told.output.startswith("Usage: ")
     assert len(told.output.splitlines()) < 24
+    assert not any(line.endswith("...") for line in told.output.splitlines()[1:])
 
 
-def test_check_the_built_in_mappings() -> None:
+def test_a_command_that_is_none() -> None:
+    told = ccproxy("modles")
+    assert told.exit_code == 2
+    assert "there is no command 'modles'; did you mean 'models'?" in told.output
+
+
+def test_every_command_is_in_the_readme_and_has_a_place_in_the_docs() -> None:
+    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in COMMANDS if f"`ccproxy {name}" not in readme] == []
+    assert [name for name in COMMANDS if f"`ccproxy {name}" not in page] == []
+
+
+# check
+
+
+def test_check_all_that_can_be_reached(own: Path) -> None:
+    built_in = len(list((ROOT / "mappings").glob("*.yaml")))
+    (own / "mappings" / "mine.yaml").write_text("extends: openai-chat\n")
+    (own / "config.yaml").write_text("port: 5000\n")
     told = ccproxy("check")
-    assert told.exit_code == 0
-    assert "mappings are well: llamacpp, local, openai-chat" in told.output
+    assert (told.exit_code, told.output) == (0, f"{built_in + 2} files, no problem\n")
+
+
+def test_check_tells_of_the_configuration_and_of_mappings_at_once(own: Path) -> None:
+    (own / "mappings" / "mine.yaml").write_text("extends: openai-chat\nrequest: { a: =reqest.a }\n")
+    (own / "config.yaml").write_text("prot: 5000\nroutes: { defualt: a/b }\n")
+    told = ccproxy("check")
+    assert told.exit_code == 1
+    for words in (
+        "config.yaml:1:1: unknown key 'prot'",
+        "config.yaml:2:11: unknown key 'defualt'",
+        "mine.yaml:2:16: unknown name",
+    ):
+        assert words in told.output
+    assert told.output.endswith("files\n")
+
+
+def test_check_a_configuration_file_is_to_ask_whether_it_can_be_served(home: Path) -> None:
+    (home / "given.yaml").write_text("limits: { request_bytes: 5 }\nproviders: { openai-chat: {} }\n")
+    told = ccproxy("check", str(home / "given.yaml"))
+    assert told.exit_code == 1
+    assert "the provider 'openai-chat' needs a key: set $OPENAI_API_KEY" in told.output
+    (home / "given.yaml").write_text("limits: { request_bytes: 5 }\nproviders: { openai-chat: { api_key: k } }\n")
+    assert ccproxy("check", str(home / "given.yaml")).output == "1 file, no problem\n"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b"", b"- 1\n"])
+def test_check_a_file_that_is_no_mapping(content: bytes, home: Path) -> None:
+    (home / "odd.yaml").write_bytes(content)
+    told = ccproxy("check", str(home / "odd.yaml"), str(home / "nowhere.yaml"))
+    assert told.exit_code == 1
+    assert "nowhere.yaml: No such file or directory" in told.output
+    assert "Traceback" not in told.output
 
 
 def test_check_tells_every_mistake_of_a_file(home: Path) -> None:
@@ -90,7 +154,7 @@ def test_try_shows_what_would_be_sent_and_what_is_lost() -> None:
     assert told["url"] == "https://api.openai.com/v1/chat/completions"
     assert told["headers"] == {"authorization": "Bearer $KEY"}
     assert told["body"]["stream"] is True
-    assert told["lost"] == {"top_k": "OpenAI has no top_k"}
+    assert told["lost"] == {"top_k": "the provider has no top_k"}
 
 
 @pytest.mark.parametrize("given", ["nonsense", "[]", '{"model": "m"}'])
@@ -164,3 +228,294 @@ def test_the_current_directory_chooses_nothing(home: Path) -> None:
         timeout=60,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# providers, models
+
+ROUTED = """
+providers:
+  groq: { api_key: gsk-secret }
+  office: { mapping: groq, base_url: http://127.0.0.1:8000/v1, api_key: none, models: [vendor/large, small] }
+routes: { default: groq/openai/gpt-oss-120b, background: office/small }
+"""
+
+
+def test_providers(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XAI_API_KEY", "xai-secret")
+    (own / "config.yaml").write_text(ROUTED)
+    rows = {line.split("  ")[0]: line for line in ccproxy("providers").output.splitlines()}
+    assert rows["groq"].split("  ")[-1].strip() == "-"
+    assert " found " in rows["groq"]
+    assert " not needed " in rows["office"]
+    assert "vendor/large" in rows["office"]
+    assert "tools, images" in rows["xai"]
+    assert "cerebras ($CEREBRAS_API_KEY)" in ccproxy("providers").output
+
+
+def test_providers_for_a_script(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XAI_API_KEY", "xai-secret")
+    (own / "config.yaml").write_text(ROUTED)
+    told = ccproxy("providers", "--json")
+    assert "secret" not in told.output
+    found = {entry["name"]: entry for entry in json.loads(told.output)}
+    keys = [found[name]["key"] for name in ("groq", "office", "xai", "cerebras")]
+    assert keys == ["found", "not needed", "found", "missing"]
+    assert found["cerebras"]["lacking"] == ["CEREBRAS_API_KEY"]
+    assert found["office"]["models"] == ["vendor/large", "small"]
+    assert found["xai"]["capabilities"]["images"] is True
+    assert all(entry["health"] is None for entry in found.values())
+
+
+def test_no_provider_at_all() -> None:
+    told = ccproxy("providers")
+    assert told.exit_code == 0
+    assert told.output.endswith("No provider is configured, and no key is in the environment.\n")
+    assert ccproxy("models").output.startswith("No model is known")
+    assert json.loads(ccproxy("models", "--json").output) == []
+
+
+def test_models(own: Path) -> None:
+    (own / "config.yaml").write_text(ROUTED)
+    rows = [line.split() for line in ccproxy("models").output.splitlines()]
+    assert ["groq/openai/gpt-oss-120b", "131,072", "65,536", "0.15", "0.6", "default"] in rows
+    assert ["office/small", "-", "-", "-", "-", "background"] in rows
+    found = {entry["id"]: entry for entry in json.loads(ccproxy("models", "--json").output)}
+    assert found["groq/openai/gpt-oss-120b"]["context"] == 131_072
+    assert found["groq/openai/gpt-oss-120b"]["routes"] == ["default"]
+    assert found["office/vendor/large"] | {"routes": []} == {
+        "id": "office/vendor/large",
+        "provider": "office",
+        "model": "vendor/large",
+        "routes": [],
+    }
+
+
+# env: what Claude Code is told
+
+
+def told_by_env() -> dict[str, str]:
+    lines = [line.removeprefix("export ") for line in ccproxy("env").output.splitlines() if line.startswith("export ")]
+    return {name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)}
+
+
+GROQ = "providers: { groq: { api_key: k } }\n"
+TWO = """
+providers:
+  groq: { api_key: k }
+  office: { mapping: groq, base_url: http://127.0.0.1:8000/v1, api_key: none, models: [vendor/large, small] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("configuration", "model", "haiku", "window"),
+    [
+        # The first provider's main model; its name alone, so that the routes decide.
+        (GROQ, "gpt-oss-120b", None, "131072"),
+        # A route's model, of which nothing is known.
+        (f"{TWO}routes: {{ default: office/vendor/large }}\n", "large", None, None),
+        # Side calls ask for a haiku model where one has a way of its own.
+        (f"{TWO}routes: {{ background: office/small }}\n", "gpt-oss-120b", "claude-haiku-5-5", "131072"),
+        (f"{TWO}routes: {{ models: {{ claude-haiku-*: office/small }} }}\n", "gpt-oss-120b", "claude-haiku-5-5", "131072"),
+        # Long conversations have the window of the model that they go to.
+        (f"{TWO}routes: {{ default: office/small, longContext: groq/qwen/qwen3.8-27b }}\n", "small", None, "131072"),
+        # Where routes speak of Claude's models, their names are asked for.
+        (f"{TWO}routes: {{ models: {{ claude-opus-*: office/small }} }}\n", None, None, "131072"),
+        # A name with haiku in it would go to the background.
+        ("providers: { a: { mapping: groq, base_url: http://127.0.0.1/v1, models: [x-haiku] } }\n", None, None, None),
+        ("{}\n", None, None, None),
+    ],
+)
+def test_the_models_that_claude_code_is_told_of(
+    configuration: str, model: str | None, haiku: str | None, window: str | None, own: Path
+) -> None:
+    (own / "config.yaml").write_text(configuration)
+    told = told_by_env()
+    assert told.get("ANTHROPIC_MODEL") == model
+    assert told.get("ANTHROPIC_DEFAULT_HAIKU_MODEL") == haiku
+    assert told.get("CLAUDE_CODE_MAX_CONTEXT_TOKENS") == window
+
+
+def test_what_its_user_has_set_stays_but_for_what_leads_to_the_proxy(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own / "config.yaml").write_text(f"host: '::'\nport: 5000\napi_key: open sesame\n{GROQ}")
+    for name, value in {"ANTHROPIC_BASE_URL": "http://elsewhere", "ANTHROPIC_MODEL": "mine", "API_TIMEOUT_MS": "7"}.items():
+        monkeypatch.setenv(name, value)
+    told = told_by_env()
+    assert (told["ANTHROPIC_BASE_URL"], told["ANTHROPIC_AUTH_TOKEN"]) == ("http://[::1]:5000", "open sesame")
+    assert (told["ANTHROPIC_MODEL"], told["API_TIMEOUT_MS"]) == ("mine", "7")
+    assert "NO_PROXY" not in told
+
+
+def test_the_way_to_the_proxy_leads_around_other_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:8080")
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    told = told_by_env()
+    assert told["NO_PROXY"] == told["no_proxy"] == "intranet.example,127.0.0.1"
+
+
+# explain
+
+PARENT = """\
+endpoint:
+  url: "{{ base_url }}/ask"
+  headers: { authorization: "Bearer {{ key }}" }
+request:
+  model: =model
+  kind: [a, { b: 1 }]
+  said:
+    $for: message in request.messages
+    who: =message.role
+    words: { $use: words }
+  tools: =request.tools
+  limit: { $use: limit }
+response: []
+stream: []
+error: { message: =reply }
+parts:
+  words: =text(message.content)
+  limit:
+    $first:
+      - =request.nothing
+      - { $if: request.max_tokens > `10`, $value: =request.max_tokens }
+      - 10
+"""
+
+CHILD = """\
+extends: parent
+base_url: http://127.0.0.1:9
+parts:
+  words:
+    $let: { long: "{{ message.role }}!" }
+    $value: =long
+"""
+
+
+def explained(home: Path, **fields: Any) -> dict[str, tuple[Any, str]]:
+    (home / "parent.yaml").write_text(PARENT)
+    (home / "child.yaml").write_text(CHILD)
+    told = ccproxy("explain", str(home / "child.yaml"), "--json", given=json.dumps(REQUEST | fields))
+    assert told.exit_code == 0, told.output
+    return {one["field"]: (one["value"], f"{Path(one['file']).stem}:{one['line']}") for one in json.loads(told.output)}
+
+
+def test_explain_names_the_line_of_each_field(home: Path) -> None:
+    tools = [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
+    assert explained(home, tools=tools) == {
+        "url": ("http://127.0.0.1:9/ask", "parent:2"),
+        "headers.authorization": ("Bearer $KEY", "parent:3"),
+        "body.model": ("claude-x", "parent:5"),
+        "body.kind[0]": ("a", "parent:6"),
+        "body.kind[1].b": (1, "parent:6"),
+        "body.said[0].who": ("user", "parent:9"),
+        "body.said[0].words": ("user!", "child:6"),
+        "body.tools": (tools, "parent:11"),
+        "body.limit": (50, "parent:21"),
+    }
+
+
+def test_explain_names_the_choice_that_was_taken(home: Path) -> None:
+    assert explained(home, max_tokens=5)["body.limit"] == (10, "parent:22")
+
+
+def at(value: Any, path: str) -> Any:
+    for step in re.findall(r"[^.\[\]]+", path):
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    return value
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "mappings").glob("*.yaml")))
+def test_explain_agrees_with_try(name: str) -> None:
+    tools = [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}]
+    given = json.dumps(REQUEST | {"system": "Be brief.", "tools": tools})
+    sent = json.loads(ccproxy("try", name, "--stream", given=given).output)
+    fields = json.loads(ccproxy("explain", name, "--stream", "--json", given=given).output)
+    assert [field for field in fields if at(sent, field["field"]) != field["value"]] == []
+    spoken_of = {re.split(r"[.\[]", field["field"])[1] for field in fields if field["field"].startswith("body.")}
+    assert spoken_of == sent["body"].keys()
+    assert [field for field in fields if field["file"] and not (ROOT / field["file"]).is_file()] == []
+
+
+def test_explain_in_a_table(home: Path) -> None:
+    explained(home)
+    rows = [line.split() for line in ccproxy("explain", str(home / "child.yaml"), given=json.dumps(REQUEST)).output.splitlines()]
+    assert rows[0] == ["FIELD", "VALUE", "MADE", "BY"]
+    assert rows[3][:2] == ["body.model", '"claude-x"']
+    assert rows[3][2].endswith("parent.yaml:5")
+
+
+def test_explain_a_request_that_passes_as_it_is() -> None:
+    told = ccproxy("explain", "anthropic", given=json.dumps(REQUEST))
+    assert ["body.messages", '[{"role":"user","content":"hi"}]', "as", "it", "came"] in [
+        line.split() for line in told.output.splitlines()
+    ]
+
+
+# new
+
+
+def test_new_writes_a_mapping_that_works(own: Path) -> None:
+    told = ccproxy("new", "example", "--base-url", "https://api.example.com/v1/")
+    path = own / "mappings" / "example.yaml"
+    assert told.exit_code == 0
+    for words in (str(path), "https://api.example.com/v1/chat/completions", f"ccproxy check {path}", "export EXAMPLE_API_KEY=…"):
+        assert words in told.output
+    assert ccproxy("check", str(path)).exit_code == 0
+    sent = json.loads(ccproxy("try", "example", given=json.dumps(REQUEST)).output)
+    assert (sent["url"], sent["body"]["model"]) == ("https://api.example.com/v1/chat/completions", "claude-x")
+
+
+def test_new_from_another_mapping_for_a_server_on_this_machine(own: Path) -> None:
+    told = ccproxy("new", "near", "--base-url", "http://localhost:8000", "--from", "gemini")
+    assert told.exit_code == 0
+    assert "providers: { near: {} }" in told.output
+    assert "extends: gemini\n" in (own / "mappings" / "near.yaml").read_text()
+    assert ccproxy("check").exit_code == 0
+
+
+def test_new_overwrites_nothing(own: Path) -> None:
+    (own / "mappings" / "example.yaml").write_text("# mine\n")
+    told = ccproxy("new", "example", "--base-url", "https://api.example.com/v1")
+    assert told.exit_code == 1
+    assert "example.yaml is there already" in told.output
+    assert (own / "mappings" / "example.yaml").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["a/b", "--base-url", "https://x.example"], 2, "a name begins with a letter"),
+        (["../up", "--base-url", "https://x.example"], 2, "a name begins with a letter"),
+        (["a", "--base-url", "api.example.com"], 2, "an address is meant"),
+        (
+            ["a", "--base-url", "https://x.example", "--from", "gemni"],
+            1,
+            "there is no mapping named 'gemni'; did you mean 'gemini'?",
+        ),
+        (["a"], 2, "Missing option '--base-url'"),
+    ],
+)
+def test_new_with_words_that_make_no_mapping(arguments: list[str], code: int, words: str, home: Path) -> None:
+    told = ccproxy("new", *arguments)
+    assert (told.exit_code, words in told.output) == (code, True)
+    assert not (home / ".ccproxy").exists()
+
+
+# bench
+
+
+def test_bench_holds_mappings_to_their_budget(own: Path) -> None:
+    nested = "{ $for: x in request.messages, b: { $for: y in request.messages, c: { $for: z in request.messages, d: =z } } }"
+    slow = f"request: {{ a: {nested} }}\n"
+    (own / "mappings" / "slow.yaml").write_text(f"extends: openai-chat\n{slow}")
+    told = ccproxy("bench", "slow", "openai-chat")
+    assert told.exit_code == 1
+    assert [line.split()[0] for line in told.output.splitlines()[:3]] == ["MAPPING", "slow", "openai-chat"]
+    assert "slow: request takes " in told.output
+    assert "openai-chat: " not in told.output
+
+
+def test_bench_for_a_script() -> None:
+    told = ccproxy("bench", "--json", "gemini")
+    found = {one["section"]: one for one in json.loads(told.output)}
+    assert told.exit_code == 0
+    assert set(found) >= {"endpoint", "request", "response", "stream", "error"}
+    assert all(0 < one["ratio"] <= one["budget"] and one["microseconds"] > 0 for one in found.values())

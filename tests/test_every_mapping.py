@@ -142,11 +142,13 @@ def as_far_as_told(asked: Conversation, got: Conversation, exchange: Exchange) -
         # Its modes ANY and VALIDATED hold every tool to its schema.
         asked = replace(asked, tools=[replace(tool, strict=False) for tool in asked.tools])
         got = replace(got, tools=[replace(tool, strict=False) for tool in got.tools])
+    got = replace(got, turns=[replace(turn, items=tuple(without_stand_ins(turn.items))) for turn in got.turns], effort={})
+    got = with_schema_from_words(asked, got)
     if "types_in_branches" in facts.schema:
         # Kimi's dialect has a type in every branch of anyOf and none beside it: the same schema, of another outline.
-        asked = replace(asked, schema=got.schema, tools=[with_schema_of(got, tool, exchange) for tool in asked.tools])
-    got = replace(got, turns=[replace(turn, items=tuple(without_stand_ins(turn.items))) for turn in got.turns], effort={})
-    return with_choice_as_known(asked, got, exchange), with_schema_from_words(asked, got)
+        tools = [with_schema_of(got, tool, exchange) for tool in asked.tools]
+        asked = replace(asked, schema=asked.schema and got.schema, tools=tools)
+    return with_choice_as_known(asked, got, exchange), got
 
 
 def without_unseen(items: Iterable[Any], facts: Facts) -> Iterator[Any]:

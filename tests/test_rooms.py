@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "mapping": {"mapping"},
     "wire": {"wire"},
     "gateway": {"mapping", "wire", "gateway", ""},
+    "commands": {"mapping", "wire", "gateway", "commands", ""},
 }
 
 

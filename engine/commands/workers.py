@@ -1,0 +1,49 @@
+"""Several workers: the process whose children they are. `start` runs it, and it ends with `start`, however that dies."""
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from granian import Granian
+from granian.constants import Interfaces
+
+if TYPE_CHECKING:
+    from server import Application
+
+
+def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
+    server = Granian(
+        "server",
+        host,
+        int(port),
+        interface=Interfaces.ASGI,
+        workers=int(workers),
+        workers_kill_timeout=int(grace),
+        websockets=False,
+        log_enabled=False,
+    )
+    _end_with(int(parent))
+    # Granian's own loader looks in the current directory first.
+    server.serve(target_loader=_application, wrap_loader=False)
+
+
+def _application() -> "Application":
+    from server import create
+
+    return create()
+
+
+def _end_with(parent: int) -> None:
+    """A timer, and no thread that waits: the workers are forks, which threads do not survive."""
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,497 @@
+"""The command as real processes: the server that it starts and stops, and Claude Code beside it."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import ROOT, free_port
+from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
+
+CLAUDE_JSON = '{ "kept":   "as it is", "é": 1 }\n'
+
+FAKE_CLAUDE = """#!/bin/sh
+env > "$HOME/seen.env"
+for word in "$@"; do printf '%s\\n' "$word"; done > "$HOME/seen.args"
+"""
+
+
+def _hear_signals() -> None:
+    """What runs the tests may have had signals ignored (nohup, a shell's background), and a shell cannot trap those."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@dataclass
+class Machine:
+    """A home of its own, with a port, a configuration and a PATH; no key of the real machine is seen."""
+
+    home: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def folder(self) -> Path:
+        return self.home / ".ccproxy"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        own = {"PATH": f"{self.home / 'bin'}:/usr/bin:/bin", "HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+        return own | self.environment
+
+    def configure(self, words: str) -> None:
+        (self.folder / "config.yaml").write_text(f"port: {self.port}\n{words}\n")
+
+    def claude(self, script: str = "") -> None:
+        """A program named claude, that writes down what it was started with and goes on as the script says."""
+        path = self.home / "bin" / "claude"
+        path.write_text(FAKE_CLAUDE + script)
+        path.chmod(0o755)
+
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "engine.cli", *arguments],
+            env=self.variables,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=_hear_signals,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """A command to its end: exit code, standard output, standard error."""
+        process = self.begin(*arguments)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def status(self, *arguments: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.run("status", "--json", *arguments)[1])
+        return told
+
+    def seen(self, kind: str) -> list[str]:
+        """What the program named claude was started with: `env` or `args`."""
+        return (self.home / f"seen.{kind}").read_text().splitlines()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, free_port())
+    made.folder.mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".claude.json").write_text(CLAUDE_JSON)
+    made.configure("providers: { told: { mapping: openai-chat, base_url: http://127.0.0.1:9/v1, api_key: none, models: [m] } }")
+    yield made
+    for path in made.folder.glob("ccproxy-*.pid"):
+        made.run("stop", "--port", path.stem.rpartition("-")[2])
+    for process in made.started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert not list(made.folder.glob("ccproxy-*.pid"))
+    assert (tmp_path / ".claude.json").read_text() == CLAUDE_JSON
+    assert not (tmp_path / ".claude").exists()
+
+
+def soon(happens: Callable[[], object], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# start, status, stop
+
+
+def test_in_the_background_status_and_stop(machine: Machine) -> None:
+    code, out, err = machine.run("start", "--background")
+    assert (code, out) == (0, "")
+    assert f"ccproxy listens on {machine.address}\n" in err
+    assert str(machine.folder / f"ccproxy-{machine.port}.log") in err
+    assert answers(machine.port)
+
+    told = machine.status()
+    pid_file = machine.folder / f"ccproxy-{machine.port}.pid"
+    assert (told["running"], told["port"], told["address"], told["status"]) == (True, machine.port, machine.address, "ok")
+    assert told["pid"] == int(pid_file.read_text())
+    assert told["uptime_seconds"] < 60
+    assert "told" in json.dumps(told["providers"])
+    code, out, _ = machine.run("status")
+    assert (code, f"ccproxy runs on {machine.address} (pid {told['pid']})" in out, "providers: told" in out) == (0, True, True)
+
+    assert ["told", "not", "needed", "m", "tools,", "images,", "documents", "served"] in [
+        line.split() for line in machine.run("providers")[1].splitlines()
+    ]
+
+    assert machine.run("stop") == (0, f"stopped ccproxy on port {machine.port} (pid {told['pid']})\n", "")
+    assert not answers(machine.port)
+    assert not pid_file.exists()
+    assert machine.run("status") == (3, f"ccproxy is not running on port {machine.port}\n", "")
+    assert machine.status() == {"running": False, "port": machine.port}
+    assert machine.run("stop") == (0, "ccproxy is not running\n", "")
+
+
+def test_twice(machine: Machine) -> None:
+    machine.run("start", "--background")
+    pid = machine.status()["pid"]
+    for again in (["start"], ["start", "--background"]):
+        told = f"ccproxy already runs on port {machine.port} (pid {pid}): see `ccproxy status`\n"
+        assert machine.run(*again) == (1, "", told)
+    assert machine.status()["pid"] == pid
+
+
+def test_at_the_same_moment_one_of_many_gets_the_port(machine: Machine) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        ended = list(pool.map(lambda _: machine.run("start", "--background"), range(5)))
+    assert sorted(code for code, _, _ in ended) == [0, 1, 1, 1, 1]
+    assert all("already runs on port" in err for code, _, err in ended if code)
+    assert machine.status()["running"]
+
+
+def test_two_ports(machine: Machine) -> None:
+    other = free_port()
+    machine.run("start", "--background", "--port", str(other))
+    # The only one that runs is the one that is meant.
+    assert machine.status()["port"] == other
+    third = free_port()
+    machine.run("start", "--background", "--port", str(third))
+    code, _, err = machine.run("status")
+    assert (code, "say which one is meant with --port" in err) == (2, True)
+    assert all(str(port) in err for port in (other, third))
+    assert machine.run("stop", "--port", str(other))[0] == 0
+    assert (answers(other), answers(third)) == (False, True)
+    assert machine.status("--port", str(third))["running"]
+    assert machine.run("stop")[1].startswith(f"stopped ccproxy on port {third}")
+
+
+def test_a_stale_file_is_taken_over(machine: Machine) -> None:
+    """The number in it is that of a process which is alive, and no ccproxy: it is neither told of nor stopped."""
+    (machine.folder / f"ccproxy-{machine.port}.pid").write_text(f"{os.getpid()}\n")
+    assert machine.status() == {"running": False, "port": machine.port}
+    assert machine.run("stop")[1] == "ccproxy is not running\n"
+    assert machine.run("start", "--background")[0] == 0
+    assert machine.status()["pid"] != os.getpid()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_it_leaves_nothing_in_the_way(workers: str, machine: Machine) -> None:
+    machine.run("start", "--background", "--workers", workers)
+    os.kill(machine.status()["pid"], signal.SIGKILL)
+    assert soon(lambda: not answers(machine.port), 10)
+    assert machine.run("status")[0] == 3
+    assert machine.run("start", "--background", "--workers", workers)[0] == 0
+
+
+def test_a_port_that_is_taken_is_told_by_the_background_too(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", machine.port)):
+        code, _, err = machine.run("start", "--background")
+    assert code == 1
+    assert err.startswith("ccproxy has not started; its log says:\n")
+    assert f"ccproxy: cannot listen on 127.0.0.1:{machine.port}: Address already in use" in err
+    assert machine.run("status")[0] == 3
+
+
+def test_the_tail_of_the_log_is_that_of_this_start(machine: Machine) -> None:
+    (machine.folder / f"ccproxy-{machine.port}.log").write_text("an old word\n")
+    machine.configure("host: 0.0.0.0\nproviders: { told: { mapping: openai-chat, api_key: k } }")
+    code, _, err = machine.run("start", "--background")
+    assert (code, "an old word" in err) == (1, False)
+    assert "can be reached by others: set `api_key`" in err
+    assert (machine.folder / f"ccproxy-{machine.port}.log").read_text().startswith("an old word\n")
+
+
+def test_a_home_that_cannot_be_written(machine: Machine) -> None:
+    machine.environment = {"HOME": "/dev/null"}
+    for arguments in (["start"], ["start", "--background"]):
+        code, _, err = machine.run(*arguments)
+        assert (code, err) == (1, "ccproxy: [Errno 20] Not a directory: '/dev/null/.ccproxy'\n")
+
+
+def test_nothing_of_the_current_directory_is_run(machine: Machine) -> None:
+    for name in ("server.py", "granian.py", "engine.py", "sitecustomize.py"):
+        (machine.home / name).write_text("import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()\n")
+    for workers in ("1", "2"):
+        assert machine.run("start", "--background", "--workers", workers)[0] == 0
+        assert machine.run("stop")[0] == 0
+    assert list(machine.home.glob("*.ran")) == []
+
+
+# Under load
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with scripted() as made:
+        yield made
+
+
+def ask(machine: Machine) -> str:
+    body = {"model": "m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    told = subprocess.run(
+        ["curl", "-sSN", f"{machine.address}/v1/messages", "-d", json.dumps(body)], capture_output=True, text=True, check=False
+    )
+    return told.stdout + told.stderr
+
+
+def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str) -> "subprocess.Popen[str]":
+    """A server whose answers take four seconds."""
+    told = f"{{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }}"
+    machine.configure(f"providers: {{ told: {told} }}")
+    upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 4.0, *chat_stream(text_chunk("lo"), stop_chunk())])]
+    server = machine.begin("start", *arguments)
+    assert soon(lambda: answers(machine.port))
+    return server
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_told_to_stop_under_load_it_finishes_what_runs_and_takes_nothing_new(
+    workers: str, machine: Machine, upstream: Upstream
+) -> None:
+    server = serve_slowly(machine, upstream, "--workers", workers)
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(ask, machine) for _ in range(8)]
+        assert soon(lambda: len(upstream.requests) == 8)
+        server.terminate()
+        assert soon(lambda: not answers(machine.port), 2)
+        assert "curl: (7)" in ask(machine)
+        assert not any(answer.done() for answer in running)
+    assert all(answer.result().endswith('data: {"type":"message_stop"}\n\n') for answer in running)
+    _, err = server.communicate(timeout=10)
+    assert (server.returncode, "Traceback" in err, len(upstream.requests)) == (0, False, 8)
+
+
+def test_stop_waits_for_running_answers(machine: Machine, upstream: Upstream) -> None:
+    server = serve_slowly(machine, upstream)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(ask, machine)
+        assert soon(lambda: len(upstream.requests) == 1)
+        assert machine.run("stop")[0] == 0
+        assert server.wait(5) == 0
+    assert running.result().endswith('data: {"type":"message_stop"}\n\n')
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_told_twice_it_stops_at_once(workers: str, machine: Machine, upstream: Upstream) -> None:
+    server = serve_slowly(machine, upstream, "--workers", workers)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(ask, machine)
+        assert soon(lambda: len(upstream.requests) == 1)
+        server.terminate()
+        assert soon(lambda: not answers(machine.port), 2)
+        server.terminate()
+        assert server.wait(2) == 0
+    assert "message_stop" not in running.result()
+
+
+# code
+
+
+def test_code_starts_the_proxy_runs_claude_and_stops_it_again(machine: Machine) -> None:
+    machine.claude('curl -s "$ANTHROPIC_BASE_URL/health" > "$HOME/health"\nexit 7\n')
+    machine.environment = {
+        "ANTHROPIC_API_KEY": "sk-real",
+        "CLAUDE_CODE_USE_BEDROCK": "1",
+        "ANTHROPIC_BASE_URL": "http://elsewhere",
+    }
+    code, out, err = machine.run("code", "-p", "two words", "--model", "x", "--help")
+    assert (code, out, err) == (7, "", "")
+    assert machine.seen("args") == ["-p", "two words", "--model", "x", "--help"]
+    seen = dict(line.partition("=")[::2] for line in machine.seen("env"))
+    assert (seen["ANTHROPIC_BASE_URL"], seen["ANTHROPIC_AUTH_TOKEN"]) == (machine.address, "any")
+    assert "ANTHROPIC_API_KEY" not in seen
+    assert "CLAUDE_CODE_USE_BEDROCK" not in seen
+    assert json.loads((machine.home / "health").read_text())["status"] == "ok"
+    assert machine.run("status")[0] == 3
+    assert sorted(path.suffix for path in machine.folder.iterdir()) == [".log", ".yaml"]
+
+
+def test_code_sends_the_proxys_key(machine: Machine) -> None:
+    machine.claude()
+    machine.configure("api_key: open sesame\nproviders: { told: { mapping: openai-chat, api_key: k } }")
+    assert machine.run("code")[0] == 0
+    assert "ANTHROPIC_AUTH_TOKEN=open sesame" in machine.seen("env")
+
+
+def test_code_leaves_a_proxy_alone_that_it_did_not_start(machine: Machine) -> None:
+    machine.claude()
+    machine.run("start", "--background")
+    pid = machine.status()["pid"]
+    assert machine.run("code")[0] == 0
+    assert machine.status()["pid"] == pid
+
+
+@pytest.mark.parametrize("leaves_first", [0, 1])
+def test_two_sessions_share_one_proxy_and_the_last_stops_it(leaves_first: int, machine: Machine) -> None:
+    machine.claude('while [ ! -e "$HOME/leave.$1" ]; do sleep 0.05; done\n')
+    sessions = []
+    for name in "01":
+        sessions.append(machine.begin("code", name))
+        assert soon(lambda name=name: (machine.home / "seen.args").exists() and machine.seen("args") == [name])
+    pid = machine.status()["pid"]
+    for number in (leaves_first, 1 - leaves_first):
+        assert machine.status()["pid"] == pid
+        (machine.home / f"leave.{number}").touch()
+        assert sessions[number].wait(20) == 0
+    assert machine.run("status")[0] == 3
+
+
+def test_sessions_that_begin_at_the_same_moment_share_one_proxy(machine: Machine) -> None:
+    machine.claude('curl -s "$ANTHROPIC_BASE_URL/health" > /dev/null || exit 9\nsleep 1\n')
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(lambda _: machine.run("code"), range(4)))
+    assert [(code, err) for code, _, err in ended] == [(0, "")] * 4
+    assert (machine.folder / f"ccproxy-{machine.port}.log").read_text().count("listens on") == 1
+    assert machine.run("status")[0] == 3
+
+
+def test_a_session_that_was_killed_is_no_user_any_more(machine: Machine) -> None:
+    machine.claude('while [ ! -e "$HOME/leave" ]; do sleep 0.05; done\n')
+    session = machine.begin("code")
+    assert soon((machine.home / "seen.args").exists)
+    session.kill()
+    assert machine.status()["running"]
+    (machine.home / "leave").touch()
+    assert machine.run("code")[0] == 0
+    assert machine.run("status")[0] == 3
+    assert not answers(machine.port)
+
+
+def test_claude_is_nowhere(machine: Machine) -> None:
+    code, _, err = machine.run("code")
+    assert code == 1
+    assert err.startswith("ccproxy: there is no `claude` on the PATH. Claude Code is installed with\n")
+    assert sorted(path.name for path in machine.folder.iterdir()) == ["config.yaml"]
+
+
+def test_claude_is_no_program(machine: Machine) -> None:
+    (machine.home / "bin" / "claude").write_bytes(b"\0nonsense")
+    (machine.home / "bin" / "claude").chmod(0o755)
+    code, _, err = machine.run("code")
+    assert (code, "Exec format error" in err, "Traceback" in err) == (1, True, False)
+    assert machine.run("status")[0] == 3
+
+
+def test_code_says_why_the_proxy_does_not_start(machine: Machine) -> None:
+    machine.claude()
+    with socket.create_server(("127.0.0.1", machine.port)):
+        code, _, err = machine.run("code")
+    assert (code, "Address already in use" in err, "Traceback" in err) == (1, True, False)
+    assert not (machine.home / "seen.args").exists()
+
+
+@pytest.mark.parametrize(("name", "code"), [("TERM", 21), ("HUP", 22), ("INT", 23)])
+def test_signals_are_passed_on(name: str, code: int, machine: Machine) -> None:
+    machine.claude(f'trap "exit {code}" {name}\ntouch "$HOME/ready"\nwhile :; do sleep 0.05; done\n')
+    session = machine.begin("code")
+    assert soon((machine.home / "ready").exists)
+    session.send_signal(getattr(signal, f"SIG{name}"))
+    assert session.wait(20) == code
+    assert machine.run("status")[0] == 3
+
+
+def test_a_client_that_a_signal_ended_is_told_as_a_shell_does(machine: Machine) -> None:
+    machine.claude("kill -KILL $$\n")
+    assert machine.run("code")[0] == 128 + signal.SIGKILL
+
+
+@contextmanager
+def terminal(machine: Machine, *arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """A command at a terminal of its own: its process, and the end of the terminal at which a person sits."""
+    person, screen = pty.openpty()
+    # A process without a terminal has the first one that it opens.
+    opening = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(screen)]
+    command = [*opening, sys.executable, "-P", "-m", "engine.cli", *arguments]
+    process = subprocess.Popen(command, env=machine.variables, cwd=machine.home, start_new_session=True)
+    try:
+        yield process, person
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(person)
+        os.close(screen)
+
+
+COUNTING = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: open("ints", "a").write("int "))
+open("ready", "w")
+while not os.path.exists("leave"):
+    time.sleep(0.05)
+sys.exit(5)
+"""
+
+
+def test_ctrl_c_reaches_claude_once(machine: Machine) -> None:
+    """The terminal sends it to both; so what `code` gets at a terminal is not passed on."""
+    machine.claude(f"exec {sys.executable} -c '{COUNTING}'\n")
+    with terminal(machine, "code") as (session, person):
+        assert soon((machine.home / "ready").exists)
+        session.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert not (machine.home / "ints").exists()
+        os.write(person, b"\x03")
+        assert soon((machine.home / "ints").exists)
+        time.sleep(0.5)
+        (machine.home / "leave").touch()
+    assert session.returncode == 5
+    assert (machine.home / "ints").read_text() == "int "
+    assert machine.run("status")[0] == 3
+
+
+def test_colours_are_for_a_terminal(machine: Machine) -> None:
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        machine.environment = environment
+        with terminal(machine, "models") as (_, person):
+            assert (b"\x1b[1m" in os.read(person, 100)) is coloured
+    assert "\x1b" not in machine.run("models")[1]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="what a process is about is told in another way here")
+def test_a_client_that_suspends_itself_hands_the_terminal_back(machine: Machine) -> None:
+    machine.claude("kill -STOP $$\nexit 6\n")
+    session = machine.begin("code")
+    state = Path(f"/proc/{session.pid}/stat")
+    assert soon(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+    session.send_signal(signal.SIGCONT)
+    assert session.wait(20) == 6
+
+
+def test_env_is_what_a_shell_can_evaluate(machine: Machine) -> None:
+    machine.environment = {"ANTHROPIC_API_KEY": "sk-real", "API_TIMEOUT_MS": "5"}
+    machine.configure('api_key: "it\'s $HOME"')
+    code, lines, _ = machine.run("env")
+    shell = ["sh", "-c", f"{lines}\nenv"]
+    told = subprocess.run(shell, env=machine.environment, capture_output=True, text=True, check=True)
+    seen = dict(line.partition("=")[::2] for line in told.stdout.splitlines())
+    assert (code, seen["ANTHROPIC_BASE_URL"], seen["ANTHROPIC_AUTH_TOKEN"]) == (0, machine.address, "it's $HOME")
+    assert seen["API_TIMEOUT_MS"] == "5"
+    assert "ANTHROPIC_API_KEY" not in seen
