@@ -75,7 +75,7 @@ class Exchange(Sections):
 
     @property
     def count_body(self) -> dict[str, Any]:
-        """What is sent there."""
+        """What is sent to be counted."""
         section = self.mapping.count_request
         body: dict[str, Any] = self.run(section, self.body, self.model) if section else self.body
         return body

@@ -50,11 +50,11 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
     names = ToolNames(offered, facts)
     reader = BlockReader(facts, names, lost, provider=provider, model=model)
     stop_here, stop_there = _stop_sequences(request, facts)
-    messages = _messages(request, facts, reader, lost)
-    if facts.reasoning_history == "required" and turns.calls_blindly(messages):
-        request = request | {"thinking": {"type": "disabled"}}
-        lost["thinking"] = "the provider wants all earlier thinking back, which this conversation has lost"
     thoughts = thinking.canonical(request, facts.efforts)
+    messages = _messages(request, facts, reader, lost, thinks=thinking.is_on(thoughts))
+    if facts.reasoning_history == "required" and turns.calls_blindly(messages):
+        thoughts = thinking.canonical(request | {"thinking": {"type": "disabled"}}, facts.efforts)
+        lost["thinking"] = "the provider wants all earlier thinking back, which this conversation has lost"
     canonical = request | {
         "system": _system(request, facts, reader),
         "messages": messages,
@@ -75,7 +75,7 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
     )
 
 
-def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
+def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str], *, thinks: bool) -> list[Message]:
     """The conversation, one repair after the other."""
     messages = [turn for message in request["messages"] for turn in _read(message, reader, lost)]
     if facts.mid_system == "fold":
@@ -88,7 +88,7 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
     messages = turns.user_first(messages)
     if facts.prefill == "drop":
         messages = _without_prefill(messages, request)
-    if facts.reasoning_history == "placeholder" and thinking.is_on(thinking.canonical(request, facts.efforts)):
+    if facts.reasoning_history == "placeholder" and thinks:
         messages = turns.with_thinking(messages)
     if not facts.user_after_tool:
         messages = turns.bridge_results(messages)
