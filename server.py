@@ -1,42 +1,62 @@
 """The ASGI application: a route table and the application's lifespan; nothing about formats."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
 from time import monotonic
 from typing import Any
 
-from engine.gateway import access, config, http, logs
+from engine.gateway import access, config, http, listing, logs, status
 from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
-from engine.gateway.names import CLAUDE_PREFIX, plain_name
-from engine.gateway.providers import Provider, open_providers
-from engine.gateway.proxy import Proxy
-from engine.gateway.router import Router
+from engine.gateway.metrics import added
+from engine.gateway.names import plain_name
+from engine.gateway.service import NotReloaded, Service, Services
+from engine.gateway.shared import Shared, Told
 from engine.wire.errors import ApiError
 
 log = logging.getLogger("ccproxy")
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-EPOCH = "1970-01-01T00:00:00Z"
-"""Mappings do not say when a model came out, and Anthropic's shape wants a date."""
+EVERY = 1.0
+"""Seconds between two looks at files and other workers, and between two pictures of the status."""
+
+PAGE_HEADERS = [
+    ("content-type", "text/html; charset=utf-8"),
+    # Nothing from elsewhere, and nothing that could be smuggled into it, is run or asked.
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+]
 
 
 class Application:
-    """ccproxy as an ASGI application."""
+    """ccproxy as an ASGI application. `read` reads the configuration, now and whenever it is to be read anew."""
 
-    def __init__(self, settings: Config):
-        access.check_address(settings)
-        self.config = settings
-        self.providers = open_providers(settings)
-        self.router = Router(self.providers, settings)
+    def __init__(self, read: Callable[[], Config], shared: Shared | None = None):
+        self.services = Services(read)
+        self.shared = shared or Shared(None)
         self.began = monotonic()
-        proxy = Proxy(settings, self.router)
+        self.is_stopping = False
         self.routes: dict[tuple[str, str], Handler] = {
-            ("POST", "/v1/messages"): proxy.messages,
-            ("POST", "/v1/messages/count_tokens"): proxy.count_tokens,
+            ("POST", "/v1/messages"): self.messages,
+            ("POST", "/v1/messages/count_tokens"): self.count_tokens,
             ("GET", "/v1/models"): self.models,
+            ("GET", "/providers"): self.providers,
+            ("GET", "/status"): self.status,
+            ("GET", "/metrics"): self.metrics,
+            ("GET", "/"): self.page,
+            ("POST", "/reload"): self.reload,
         }
         self.open_routes: dict[tuple[str, str], Handler] = {
             ("GET", "/health"): self.health,
@@ -45,6 +65,10 @@ class Application:
             ("HEAD", "/api/hello"): self.nothing,
         }
 
+    @property
+    def service(self) -> Service:
+        return self.services.current
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.lifespan(receive, send)
@@ -52,13 +76,17 @@ class Application:
             await self.serve(scope, receive, send)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        id = http.request_id()
         try:
-            await self.handler(scope)(scope, receive, send)
+            async with self.service.in_use():
+                await self.handler(scope)(scope, receive, send)
         except ApiError as error:
+            id = http.request_id()
+            self.services.metrics.refused[error.type] += 1
             log.info("%s %s %s %d", id, scope["method"], http.one_line(scope["path"]), error.status)
-            await http.send_error(send, error, id)
+            asks = error.status == 401 and scope["path"] in access.FOR_BROWSERS
+            await http.send_error(send, error, id, [access.ASK_FOR_PASSWORD] if asks else [])
         except Exception:
+            id = http.request_id()
             log.exception("%s failed", id)
             await http.send_error(send, ApiError(500, "api_error", "ccproxy failed; its log has the trace"), id)
 
@@ -70,7 +98,7 @@ class Application:
         route = (scope["method"], path.rstrip("/") or "/")
         if route in self.open_routes:
             return self.open_routes[route]
-        access.check(scope, self.config)
+        scope[http.KEY_NAME] = access.check(scope, self.service.config)
         if route in self.routes:
             return self.routes[route]
         if route[0] == "GET" and route[1].startswith("/v1/models/"):
@@ -79,15 +107,48 @@ class Application:
             raise ApiError(405, "invalid_request_error", f"{route[1]} does not take {route[0]}")
         raise ApiError(404, "not_found_error", f"there is nothing at {route[1]}")
 
+    # While it runs
+
     async def lifespan(self, receive: Receive, send: Send) -> None:
+        watching: asyncio.Task[None] | None = None
         while True:
             message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                for provider in self.providers.values():
-                    await provider.transport.aclose()
+            if message["type"] == "lifespan.startup":
+                watching = asyncio.create_task(self.watch())
+            else:
+                self.is_stopping = True
+                if watching:
+                    watching.cancel()
+                await self.service.retire()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+    async def watch(self) -> None:
+        """Tell the other workers, reload when one of them has, and when a file changes where the configuration wants that."""
+        while True:
+            self.shared.tell(self.told())
+            if self.shared.must_reload() or self.services.is_outdated:
+                await self.reload_by_itself()
+            await asyncio.sleep(EVERY)
+
+    async def reload_by_itself(self) -> None:
+        """Where nobody waits for an answer: what is wrong is told in the log."""
+        try:
+            await self.services.reload()
+        except NotReloaded:
+            return
+
+    def told(self) -> Told:
+        return Told(self.services.metrics, status.breakers(self.service.providers))
+
+    # Messages
+
+    async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.service.proxy.messages(scope, receive, send)
+
+    async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.service.proxy.count_tokens(scope, receive, send)
 
     # The small routes
 
@@ -96,50 +157,95 @@ class Application:
         await http.send_piece(send, b"", last=True)
 
     async def health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The short form is anyone's; who may ask is also told of providers and uptime."""
-        told: dict[str, Any] = {"status": "ok"}
+        """The short form is anyone's; who may ask is also told of providers, breakers, uptime and version."""
+        told: dict[str, Any] = {"status": "stopping" if self.is_stopping else "ok"}
         try:
-            access.check(scope, self.config)
+            access.check(scope, self.service.config)
         except ApiError:
             pass
         else:
-            told |= {"providers": list(self.providers), "uptime_seconds": round(monotonic() - self.began, 1)}
-        await http.send_json(send, 200, http.json(told))
+            told |= {
+                "providers": {name: status.health(provider) for name, provider in self.service.providers.items()},
+                "breakers": status.breakers(self.service.providers),
+                "uptime_seconds": round(monotonic() - self.began, 1),
+                "version": own_version(),
+            }
+        await http.send_json(send, 503 if self.is_stopping else 200, http.json(told))
 
     async def ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ready = bool(self.providers)
-        told = {"status": "ready" if ready else "no provider can be called"}
+        ready = bool(self.service.providers) and not self.is_stopping
+        told = {"status": "ready" if ready else "stopping" if self.is_stopping else "no provider can be called"}
         await http.send_json(send, 200 if ready else 503, http.json(told))
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        data = [_model(provider, name) for provider, name in self.router.models()]
-        first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-        told = {"data": data, "has_more": False, "first_id": first, "last_id": last}
-        await http.send_json(send, 200, http.json(told))
+        await http.send_json(send, 200, http.json(listing.models(self.service.router)))
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = plain_name(scope["path"].partition("/models/")[2])
-        for provider, name in self.router.models():
-            if wanted == f"{provider.name}/{name}":
-                return await http.send_json(send, 200, http.json(_model(provider, name)))
-        raise ApiError(404, "not_found_error", f"model: {wanted}")
+        told = listing.model(self.service.router, plain_name(scope["path"].partition("/models/")[2]))
+        await http.send_json(send, 200, http.json(told))
+
+    async def providers(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await http.send_json(send, 200, http.json({"data": listing.providers(self.service.providers)}))
+
+    async def reload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            service = await self.services.reload()
+        except NotReloaded as error:
+            raise ApiError(400, "invalid_request_error", f"nothing is changed:\n{error}") from None
+        self.shared.has_reloaded()
+        await http.send_json(send, 200, http.json({"status": "reloaded", "providers": list(service.providers)}))
+
+    # What goes on
+
+    def picture(self) -> dict[str, Any]:
+        """What `/status` tells, of all workers together."""
+        told = self.shared.all(self.told())
+        return {
+            "version": own_version(),
+            "uptime_seconds": round(monotonic() - self.began, 1),
+            "workers": self.shared.workers,
+            "draining": self.is_stopping,
+            **status.told(added(one.metrics for one in told)),
+            "breakers": status.together(one.breakers for one in told),
+            "routes": status.routes(self.service.router),
+            "providers": listing.providers(self.service.providers),
+        }
+
+    async def status(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Once, or as a stream for who asks for one."""
+        if "text/event-stream" not in (http.header(scope, b"accept") or ""):
+            return await http.send_json(send, 200, http.json(self.picture()))
+        await http.start(send, 200, [("content-type", "text/event-stream"), ("cache-control", "no-store")])
+        left = asyncio.create_task(http.client_left(receive))
+        while not left.done() and not self.is_stopping:
+            await http.send_piece(send, b"data: " + http.json(self.picture()) + b"\n\n")
+            await asyncio.wait([left], timeout=EVERY)
+        left.cancel()
+        return await http.send_piece(send, b"", last=True)
+
+    async def metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from engine.gateway import prometheus  # the start is quicker without it
+
+        told = self.shared.all(self.told())
+        counted, breakers = added(one.metrics for one in told), status.together(one.breakers for one in told)
+        text = prometheus.exposition(counted, breakers, own_version(), monotonic() - self.began)
+        await http.send_body(send, text, [("content-type", prometheus.CONTENT_TYPE)])
+
+    async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await http.send_body(send, files("engine.gateway").joinpath("dashboard.html").read_bytes(), PAGE_HEADERS)
 
 
-def _model(provider: Provider, name: str) -> dict[str, Any]:
-    """A model in the shape of Anthropic's list. https://docs.claude.com/en/api/models-list"""
-    known = provider.facts_of(name)
-    return {
-        "type": "model",
-        "id": f"{CLAUDE_PREFIX}{provider.name}/{name}",
-        "display_name": f"{provider.name}/{name}",
-        "created_at": EPOCH,
-        "max_input_tokens": known.get("context"),
-        "max_tokens": known.get("output"),
-    }
+@cache
+def own_version() -> str:
+    return version("ccproxy")
 
 
 def create() -> Application:
     """The application of a worker process, by the configuration that the environment names."""
-    settings = config.resolve(os.environ)
-    logs.set_up(settings.log_level)
-    return Application(settings)
+
+    def read() -> Config:
+        return config.resolve(os.environ)
+
+    application = Application(read, Shared.of(os.environ))
+    logs.set_up(application.service.config.log_level, application.service.config.log_format)
+    return application

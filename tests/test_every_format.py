@@ -32,7 +32,7 @@ def upstream() -> Iterator[Upstream]:
 def client(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[anthropic.Anthropic]:
     told = [f"  {name}: {{ base_url: '{upstream.base_url}', api_key: a-key }}" for name in FORMATS]
     with (
-        proxy(tmp_path_factory.mktemp("formats"), "\n".join(["providers:", *told, ""])) as address,
+        proxy(tmp_path_factory.mktemp("formats"), "\n".join(["breaker: false", "providers:", *told, ""])) as address,
         anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as made,
     ):
         yield made

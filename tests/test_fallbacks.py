@@ -19,6 +19,7 @@ from tests.running import proxy
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
 CONFIGURATION = """
+breaker: false
 providers:
   first: {{ mapping: openai-chat, base_url: "{first}", api_key: sk-first, timeout: {{ silence: 1s }} }}
   second: {{ mapping: openai-chat, base_url: "{second}", api_key: sk-second }}

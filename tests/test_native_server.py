@@ -53,7 +53,8 @@ def whole(reply: Any, status: int = 200, **options: Any) -> Answer:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Upstream]]:
     with scripted() as upstream:
-        configuration = f"providers: {{ claude: {{ mapping: anthropic, base_url: '{upstream.base_url}', api_key: sk-ours }} }}\n"
+        told = f"mapping: anthropic, base_url: '{upstream.base_url}', api_key: sk-ours"
+        configuration = f"breaker: false\nproviders: {{ claude: {{ {told} }} }}\n"
         with proxy(tmp_path_factory.mktemp("server"), configuration) as address:
             yield address, upstream
 

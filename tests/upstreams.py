@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,10 +35,14 @@ def stop_chunk(reason: str = "stop") -> dict[str, Any]:
 
 
 class Upstream:
-    """Answers in order, the last one for ever; remembers what it was asked and which clients left in mid-answer."""
+    """Answers in order, the last one for ever; remembers what it was asked and which clients left in mid-answer.
+
+    `answering`, where it is set, makes an answer of each request instead.
+    """
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
+        self.answering: Callable[[dict[str, Any]], Answer] | None = None
         self.requests: list[dict[str, Any]] = []
         self.left = threading.Event()
         self.port = 0
@@ -56,6 +60,11 @@ class Upstream:
         finally:
             writer.close()
 
+    def _answer(self, request: dict[str, Any]) -> Answer:
+        if self.answering:
+            return self.answering(request)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve a request; whether the connection lives on."""
         head = await reader.readuntil(b"\r\n\r\n")
@@ -63,8 +72,8 @@ class Upstream:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.requests.append({"path": first.split(" ")[1], "headers": headers, "body": json.loads(body) if body else None})
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        told = {"content-type": answer.content_type, "transfer-encoding": "chunked", **answer.headers}
+        answer = self._answer(self.requests[-1])
+        told = {"content-type": answer.content_type, "transfer-encoding": "chunked", "connection": "close", **answer.headers}
         head_lines = [f"HTTP/1.1 {answer.status} Told", *(f"{name}: {value}" for name, value in told.items())]
         writer.write("\r\n".join([*head_lines, "", ""]).encode())
         gone = asyncio.ensure_future(reader.read(1))

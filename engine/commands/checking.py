@@ -1,5 +1,6 @@
 """`check`: every mistake of a configuration and of mappings, before anything is served."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,12 +10,14 @@ from engine.commands.telling import fail
 from engine.gateway import catalogue, config
 from engine.gateway.access import UnsafeAddress
 from engine.gateway.config import Config
+from engine.gateway.limits import Limiter
+from engine.gateway.metrics import Metrics
 from engine.gateway.providers import ProviderError, folders
+from engine.gateway.service import Service
 from engine.mapping.document import Fields, read
 from engine.mapping.errors import Problems, Source
 from engine.mapping.examples import run_examples
 from engine.mapping.words import TOP_LEVEL
-from server import Application
 
 OF_BOTH = {"limits"}
 """Keys that a configuration may have as well as a mapping."""
@@ -27,8 +30,10 @@ def check(files: tuple[Path, ...]) -> None:
 
     All that can be reached, or just these FILES. The mappings' own examples are run.
     """
-    paths = list(files) or _all()
-    troubles = [trouble for path in paths for trouble in _troubles(path)]
+    own = folders(_settings())
+    paths = list(files) or _all(own)
+    with click.progressbar(paths, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False, show_pos=True) as shown:
+        troubles = [trouble for path in shown for trouble in _troubles(path, own)]
     for trouble in troubles:
         click.echo(f"{trouble}\n", err=True)
     if troubles:
@@ -36,20 +41,23 @@ def check(files: tuple[Path, ...]) -> None:
     click.echo(f"{_count(len(paths), 'file')}, no problem")
 
 
-def _all() -> list[Path]:
+def _settings() -> Config:
+    """What the configuration says, if it can be read."""
+    try:
+        return config.load(config.find(None))
+    except (MappingError, OSError):
+        return Config()
+
+
+def _all(own: list[Path]) -> list[Path]:
     """The configuration, if there is one, and every mapping that it can reach."""
     path = config.find(None)
-    try:
-        settings = config.load(path)
-    except (MappingError, OSError):
-        settings = Config()
-    mappings = catalogue.files(folders(settings)).values()
-    return [*([path] if path else []), *mappings]
+    return [*([path] if path else []), *catalogue.files(own).values()]
 
 
-def _troubles(path: Path) -> list[str]:
+def _troubles(path: Path, own: list[Path]) -> list[str]:
     try:
-        return _of_configuration(path) if _is_configuration(path) else run_examples(load_mapping(path, [path.parent]))
+        return _of_configuration(path) if _is_configuration(path, own) else run_examples(load_mapping(path, [path.parent]))
     except MappingError as error:
         return [problem.picture() for problem in error.problems]
     except OSError as error:
@@ -61,17 +69,23 @@ def _troubles(path: Path) -> list[str]:
 def _of_configuration(path: Path) -> list[str]:
     """Beyond what is written in it: whether a server could be started with it here and now."""
     try:
-        Application(config.load(path))
+        Service(config.load(path), Metrics(), Limiter())
     except (ProviderError, UnsafeAddress) as error:
         return [f"{path}: {error}"]
     return []
 
 
-def _is_configuration(path: Path) -> bool:
-    if path == config.find(None):
+def _is_configuration(path: Path, own: list[Path]) -> bool:
+    if path == config.find(None) or path.stat().st_size > config.LONGEST:
         return True
-    document = read(Source(str(path), path.read_text(encoding="utf-8")), Problems())
-    return isinstance(document, Fields) and not document.entries.keys() & (TOP_LEVEL.keys() - OF_BOTH)
+    if path.parent in own:
+        return False
+    try:
+        document = read(Source(str(path), path.read_text(encoding="utf-8", errors="replace")), Problems())
+    except MappingError:
+        # Its mistakes are the same, whatever it was to be.
+        return True
+    return not isinstance(document, Fields) or not document.entries.keys() & (TOP_LEVEL.keys() - OF_BOTH)
 
 
 def _count(number: int, noun: str) -> str:

@@ -12,10 +12,9 @@ from engine.commands import serving
 from engine.commands.telling import fail, good, or_fail, paragraph, table, tell_json
 from engine.gateway import catalogue, config, instances
 from engine.gateway.config import Config
+from engine.gateway.listing import capabilities
 from engine.gateway.names import Named
 from engine.gateway.providers import Provider, ProviderError, folders, open_providers
-from engine.mapping.facts import group_of
-from engine.wire.facts import Facts
 
 SHOWN = ("tools", "images", "documents", "web_search")
 """The capabilities that a table has room for."""
@@ -25,7 +24,7 @@ def _health(settings: Config) -> dict[str, str]:
     """How a proxy that runs finds its providers, by their names."""
     instance = instances.running(settings.port)
     found = serving.find(instance, settings) if instance else None
-    return dict.fromkeys(found[1].get("providers", ()), "served") if found else {}
+    return dict(found[1].get("providers", {})) if found else {}
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For a script.")
@@ -67,7 +66,7 @@ def _configured(provider: Provider, health: str | None) -> dict[str, Any]:
         "key": "not needed" if provider.keys.in_order(None) == (None,) else "found",
         "main": provider.main,
         "models": list(provider.known_models()),
-        "capabilities": _capabilities(provider.mapping.facts_of(provider.main or "")),
+        "capabilities": capabilities(provider.mapping.facts_of(provider.main or "")),
         "health": health,
     }
 
@@ -83,13 +82,9 @@ def _unconfigured(name: str, lacking: list[str], settings: Config) -> dict[str, 
         "lacking": lacking,
         "main": mapping.models.get("main"),
         "models": list(mapping.models.get("known") or ()),
-        "capabilities": _capabilities(mapping.facts),
+        "capabilities": capabilities(mapping.facts),
         "health": None,
     }
-
-
-def _capabilities(facts: Facts) -> dict[str, bool]:
-    return {word: getattr(facts, word) for word in group_of(Facts, "capabilities")}
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

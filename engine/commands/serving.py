@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -20,7 +21,7 @@ import orjson
 
 from engine import MappingError
 from engine.commands.telling import duration, fail, or_fail, tell_json
-from engine.gateway import config, instances, logs
+from engine.gateway import config, instances, logs, shared
 from engine.gateway.config import LOCAL_URL, Config
 from engine.gateway.instances import AlreadyRunning, Instance
 
@@ -66,30 +67,39 @@ def start(
     if host and not (host := config.address(host)):
         raise click.BadParameter("an address is meant: 127.0.0.1, 0.0.0.0, ::1", param_hint="--host")
     flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
-    settings = replace(or_fail(lambda: config.load(path)), **{key: value for key, value in flags.items() if value is not None})
+
+    def read() -> Config:
+        return replace(config.load(path), **{key: value for key, value in flags.items() if value is not None})
+
+    settings = or_fail(read)
+    if log_level:
+        os.environ[config.LOG_LEVEL] = log_level
     if background:
         _start_in_background(settings, {**flags, "config": file, "workers": workers, "local": local})
         return
-    logs.set_up(settings.log_level)
-    code = asyncio.run(_serve(settings, path, workers, local))
+    logs.set_up(settings.log_level, settings.log_format)
+    code = asyncio.run(_serve(settings, read, path, workers, local))
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)
 
 
-async def _serve(settings: Config, path: Path | None, workers: int, local: bool) -> int:
+async def _serve(settings: Config, read: Callable[[], Config], path: Path | None, workers: int, local: bool) -> int:
     """Serve until told to stop; the command's exit code."""
     try:
         with instances.holding(settings.port):
             _check_port(settings)
             async with AsyncExitStack() as stack:
-                if url := await _local_model(settings, local, stack):
-                    settings = config.with_local(settings, url)
-                application = _application(settings)
+                url = await _local_model(settings, local, stack)
+
+                def with_local() -> Config:
+                    return config.with_local(read(), url) if url else read()
+
+                application = _application(with_local)
                 if workers == 1:
                     return await _serve_here(settings, application)
-                return await _serve_in_processes(settings, path, url, workers)
+                return await _serve_in_processes(settings, path, url, workers, stack)
     except AlreadyRunning:
         _tell_who_runs(settings.port)
     except OSError as error:
@@ -130,13 +140,13 @@ async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) ->
     return running.base_url
 
 
-def _application(settings: Config) -> "Application":
+def _application(read: Callable[[], Config]) -> "Application":
     from engine.gateway.access import UnsafeAddress
     from engine.gateway.providers import ProviderError
     from server import Application
 
     try:
-        return or_fail(lambda: Application(settings))
+        return or_fail(lambda: Application(read))
     except (UnsafeAddress, ProviderError) as error:
         fail(f"ccproxy: {error}")
 
@@ -149,7 +159,18 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     server = Server(application, settings.host, settings.port, interface=Interfaces.ASGI, log_enabled=False, websockets=False)
     server.on_startup(lambda: greet(settings))
     serving = asyncio.ensure_future(server.serve())
-    _on_stop(lambda: _stop(server, serving))
+
+    def stop() -> None:
+        application.is_stopping = True
+        _stop(server, serving)
+
+    def reload() -> None:
+        reloading.add(task := asyncio.ensure_future(application.reload_by_itself()))
+        task.add_done_callback(reloading.discard)
+
+    reloading: set[asyncio.Future[None]] = set()
+    _on_stop(stop)
+    _on_hangup(reload, stop)
     with suppress(asyncio.CancelledError):
         await serving
     return 0
@@ -168,11 +189,37 @@ def _on_stop(act: Callable[[], Any]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, act)
 
 
-async def _serve_in_processes(settings: Config, path: Path | None, local_url: str | None, workers: int) -> int:
+def _on_hangup(reload: Callable[[], Any], stop: Callable[[], Any]) -> None:
+    """SIGHUP asks a server to read its configuration anew, and tells a program that its terminal is gone."""
+    had_terminal = _terminal()
+
+    def act() -> None:
+        if had_terminal and not _terminal():
+            stop()
+        else:
+            reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _terminal() -> bool:
+    """Whether there is a terminal that could end this with a key."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _serve_in_processes(
+    settings: Config, path: Path | None, local_url: str | None, workers: int, stack: AsyncExitStack
+) -> int:
     """Several workers, which read the same configuration for themselves; they are Granian's affair, in a process of its own."""
-    environment = os.environ | {config.LOG_LEVEL: settings.log_level}
+    environment = dict(os.environ)
     environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="ccproxy-")))
+    environment |= {shared.FOLDER: str(folder)}
     told = [settings.host, settings.port, workers, int(GRACE), os.getpid()]
     granian = await asyncio.create_subprocess_exec(
         *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True
@@ -184,6 +231,7 @@ async def _serve_in_processes(settings: Config, path: Path | None, local_url: st
         asked.append(True)
 
     _on_stop(stop)
+    _on_hangup(lambda: shared.ask_all(folder), stop)
     greet(settings)
     code = await granian.wait()
     # Were it killed, its workers would go on without it.
@@ -199,7 +247,7 @@ def _python(module: str) -> list[str]:
 
 def greet(settings: Config) -> None:
     address = own_address(settings)
-    key = "$CCPROXY_API_KEY" if settings.api_key else "any"
+    key = "$CCPROXY_API_KEY" if settings.own_key else "any"
     click.echo(f"ccproxy listens on {address}", err=True)
     click.echo(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude", err=True)
 
@@ -261,7 +309,7 @@ def health(host: str, settings: Config, port: int | None = None) -> dict[str, An
     """What `GET /health` tells who has the key; None where nobody answers."""
     connection = HTTPConnection(host, port or settings.port, timeout=5)
     try:
-        connection.request("GET", "/health", headers={"x-api-key": settings.api_key} if settings.api_key else {})
+        connection.request("GET", "/health", headers={"x-api-key": settings.own_key} if settings.own_key else {})
         told = orjson.loads(connection.getresponse().read())
         return told if isinstance(told, dict) else None
     except (OSError, HTTPException, ValueError):

@@ -96,7 +96,7 @@ def variables(settings: Config, address: str) -> dict[str, str]:
 
     Those that lead to the proxy are as they must be; of the others its user's own stay.
     """
-    leading = {"ANTHROPIC_BASE_URL": address, "ANTHROPIC_AUTH_TOKEN": settings.api_key or "any", **_around_proxies(address)}
+    leading = {"ANTHROPIC_BASE_URL": address, "ANTHROPIC_AUTH_TOKEN": settings.own_key or "any", **_around_proxies(address)}
     advice = {
         "API_TIMEOUT_MS": str(PATIENCE),
         "CLAUDE_CODE_AUTO_MODE_SERVER": "0",

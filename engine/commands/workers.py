@@ -20,6 +20,8 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
         interface=Interfaces.ASGI,
         workers=int(workers),
         workers_kill_timeout=int(grace),
+        # Else a worker that the kernel kills, for its memory say, takes the others with it.
+        respawn_failed_workers=True,
         websockets=False,
         log_enabled=False,
     )
@@ -39,10 +41,12 @@ def _end_with(parent: int) -> None:
 
     def look(*_: object) -> None:
         if os.getppid() != parent:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    # So often that the port is free again when somebody starts the next server.
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
 
 
 if __name__ == "__main__":

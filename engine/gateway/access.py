@@ -1,12 +1,22 @@
 """Who may ask. Without a key only this machine may, and no web page that it happens to show."""
 
 import hmac
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from engine.gateway.config import Config
 from engine.gateway.http import Scope, header
+from engine.gateway.settings import Network
 from engine.gateway.upstream import is_loopback
 from engine.wire.errors import ApiError
+
+FOR_BROWSERS = ("/", "/status")
+"""What a person opens: a browser asks for the key itself, and sends it as a password (RFC 7617)."""
+
+ASK_FOR_PASSWORD = ("www-authenticate", 'Basic realm="ccproxy, with its key as the password", charset="UTF-8"')
 
 
 class UnsafeAddress(Exception):
@@ -15,31 +25,55 @@ class UnsafeAddress(Exception):
 
 def check_address(config: Config) -> None:
     """Raises UnsafeAddress where the configuration would serve anyone who can reach the machine."""
-    if not config.api_key and not is_loopback(config.host):
+    if not config.own_key and not is_loopback(config.host):
         raise UnsafeAddress(f"host {config.host} can be reached by others: set `api_key`, or listen on 127.0.0.1")
 
 
-def check(scope: Scope, config: Config) -> None:
-    """Raises ApiError where the request may not be served."""
-    if config.api_key:
-        _check_key(scope, config.api_key)
-    else:
-        _check_local(scope)
+def check(scope: Scope, config: Config) -> str | None:
+    """The name of the key that was given; None where it has none. Raises ApiError where the request may not be served."""
+    if config.own_key:
+        return _check_key(scope, config)
+    _check_local(scope, config.trusted_proxies)
+    return None
 
 
-def _check_key(scope: Scope, key: str) -> None:
-    """Clients send the key as `x-api-key`, as a bearer token, or as both."""
-    bearer = header(scope, b"authorization") or ""
-    given = [header(scope, b"x-api-key") or "", bearer.removeprefix("Bearer ").removeprefix("bearer ")]
-    # Both are compared, whatever the first comparison says, so that the time taken tells nothing.
-    right = [hmac.compare_digest(one.encode(), key.encode()) for one in given]
-    if not any(right):
+# With a key
+
+
+def _check_key(scope: Scope, config: Config) -> str | None:
+    """Every key is compared with every other, whatever the first comparison says: the time taken tells nothing."""
+    known = [(None, config.api_key), *((name, client.key) for name, client in config.api_keys.items())]
+    given = [one.encode() for one in _given(scope)]
+    right = [name for name, key in known if key for one in given if hmac.compare_digest(one, key.encode())]
+    if not right:
         raise ApiError(401, "authentication_error", "the key is missing or wrong: send it as x-api-key or as a bearer token")
+    return right[0]
 
 
-def _check_local(scope: Scope) -> None:
+def _given(scope: Scope) -> list[str]:
+    """Clients send the key as `x-api-key`, as a bearer token, or as both; browsers, which only look, as a password."""
+    scheme, _, credentials = (header(scope, b"authorization") or "").partition(" ")
+    given = [header(scope, b"x-api-key") or ""]
+    if scheme.lower() == "basic":
+        # A browser adds the password to whatever a foreign page has it ask: it opens nothing that changes anything.
+        return [*given, _password(credentials)] if scope["method"] == "GET" and scope["path"] in FOR_BROWSERS else given
+    return [*given, credentials.strip() if scheme.lower() == "bearer" else scheme]
+
+
+def _password(credentials: str) -> str:
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (NotBase64, ValueError):
+        return ""
+
+
+# Without one
+
+
+def _check_local(scope: Scope, trusted: Sequence[Network]) -> None:
     client = scope.get("client")
-    if client and not is_loopback(client[0]):
+    forwarded = header(scope, b"x-forwarded-for")
+    if client and not is_loopback(_asker(client[0], forwarded, trusted)):
         raise ApiError(403, "permission_error", "without `api_key` in its configuration ccproxy serves only this machine")
     # A page from elsewhere can make the browser ask this machine: by a name that it has pointed here (DNS rebinding), or
     # across origins. Neither gets an answer. https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin
@@ -47,6 +81,27 @@ def _check_local(scope: Scope) -> None:
         value = header(scope, name)
         if value and not is_loopback(_host(value if name == b"origin" else f"//{value}")):
             raise ApiError(403, "permission_error", f"the {name.decode()} {value!r} is not this machine")
+    if header(scope, b"sec-fetch-site") == "cross-site":
+        raise ApiError(403, "permission_error", "a page from elsewhere may not ask this machine")
+
+
+def _asker(peer: str, forwarded: str | None, trusted: Sequence[Network]) -> str:
+    """Whose request it is. Only proxies that the configuration names are believed about that; one that it does not name
+    asks for somebody else all the same."""
+    if forwarded is None:
+        return peer
+    if not _is_among(peer, trusted):
+        return "somebody behind an unknown proxy"
+    hops = [hop.strip() for hop in forwarded.split(",")]
+    return next((hop for hop in reversed(hops) if not _is_among(hop, trusted)), hops[0])
+
+
+def _is_among(address: str, networks: Iterable[Network]) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in network for network in networks if network.version == found.version)
 
 
 def _host(url: str) -> str:

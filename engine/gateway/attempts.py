@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.gateway import refusals
+from engine.gateway.breakers import Breaker
 from engine.gateway.router import Route, Target
 from engine.wire.errors import ApiError
 
@@ -20,7 +21,12 @@ class Attempt:
     wait: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.target.provider.name}/{self.target.model} ({self.reason})"
+        return f"{self.target} ({self.reason})"
+
+    @property
+    def breaker(self) -> Breaker:
+        """What is told how it went."""
+        return self.target.provider.breakers.of(self.target.model)
 
 
 class Attempts:
@@ -68,10 +74,14 @@ class Attempts:
         first, last = self.route.targets[0], self.route.targets[-1]
         reason = self.route.reason if target is first else f"{self.route.reason} fallback"
         attempt = Attempt(target, None, reason, is_last=target is last)
+        breaker = attempt.breaker
         for key in target.provider.keys.in_order(self.session):
             if target.provider.keys.is_resting(key):
                 continue
             attempt = replace(attempt, key=key)
+            if not breaker.lets_pass():
+                self._note(attempt, breaker.refusal(target.provider.name))
+                return
             yield attempt
             if not self._key_rests:
                 break
@@ -79,7 +89,7 @@ class Attempts:
             self._note(attempt, target.provider.keys.exhausted())
             return
         seconds = refusals.second_try(self._failures[-1][1])
-        if seconds is not None:
+        if seconds is not None and breaker.lets_pass():
             yield replace(attempt, wait=seconds)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.gateway.config_file import read_config
 from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
+from engine.mapping.document import printable
 from engine.mapping.errors import Place, Problems, Source
 
 __all__ = ["LOCAL_URL", "LOG_LEVEL", "LOG_LEVELS", "Config", "address", "find", "load", "resolve", "with_local"]
@@ -15,6 +16,9 @@ LOCAL_URL = "CCPROXY_LOCAL_URL"
 """The variable by which the command tells its worker processes where the local model listens."""
 LOG_LEVEL = "CCPROXY_LOG_LEVEL"
 """The same for its flag's level."""
+
+LONGEST = 256 * 1024
+"""Bytes of a file. Nobody writes so much; it is another file."""
 
 
 def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -26,7 +30,8 @@ def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path 
     if named:
         return Path(named).expanduser()
     usual = (HOME / "config.yaml").expanduser()
-    return usual if usual.is_file() else None
+    # A link that leads nowhere, or a folder, is told of when it is read.
+    return usual if os.path.lexists(usual) else None
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -36,19 +41,28 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     problems = Problems()
     config = read_config(_source(path, problems), environment, problems)
     problems.check()
-    return config
+    return replace(config, file=path)
 
 
 def _source(path: Path, problems: Problems) -> Source:
     """A file's text. Windows puts a mark before it, and sometimes writes letters in a way of its own."""
-    data = path.read_bytes()
-    source = Source(str(path), data.decode("utf-8-sig", errors="replace"))
+    with path.open("rb") as file:
+        data = file.read(LONGEST + 1)
+    text = data.decode("utf-8-sig", errors="replace")
+    source = Source(str(path), text)
+    if len(data) > LONGEST:
+        problems.add(Place(source, 1, 1), f"is this the configuration? It has more than {LONGEST // 1024} KB")
+        problems.check()
     try:
         data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = source.line(line).find("\ufffd") + 1
+        source = Source(str(path), printable(text))
         problems.add(Place(source, line, column), "this is no UTF-8: save the file in that encoding")
+        if "\0" in text:
+            # It is no text at all, or one with two bytes for a letter: there is nothing else to tell of it.
+            problems.check()
     return source
 
 

@@ -3,16 +3,32 @@
 Read with the mappings' own YAML reader, so that each mistake is told at its line and column, and all of them at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from engine.gateway import catalogue
 from engine.gateway.config_routes import RouteReader, Routes
-from engine.gateway.config_values import Useless, Values
+from engine.gateway.config_values import Read, Useless, Values
 from engine.gateway.names import SEPARATORS
-from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, Timeouts, address, key_trouble, without_key
+from engine.gateway.settings import (
+    HOME,
+    LOG_FORMATS,
+    LOG_LEVELS,
+    NO_BREAKER,
+    BreakerConfig,
+    ClientKey,
+    Config,
+    Limits,
+    Network,
+    ProviderConfig,
+    Timeouts,
+    address,
+    key_trouble,
+    without_key,
+)
 from engine.gateway.variables import Readable, held
-from engine.mapping.document import Value, plain, read
+from engine.mapping.document import Scalar, Value, plain, read
 from engine.mapping.errors import Place, Problems, Source, suggest
 
 
@@ -41,18 +57,25 @@ class _FileReader(Values):
                 "host": self.host,
                 "port": lambda value: self.whole_number(value, most=65_535),
                 "api_key": self.key,
+                "api_keys": self.client_keys,
+                "trusted_proxies": self.networks,
                 # In this order: a provider has to know the mappings, and a route the providers.
                 "mappings": self.folder,
                 "providers": self.providers,
                 "routes": self.routes,
-                "limits": self.of(request_bytes=self.whole_number),
+                "watch": self.boolean,
+                "limits": self.of(request_bytes=self.whole_number, **self.limits),
                 "timeouts": lambda value: Timeouts(**self.seconds(value)),
-                "logs": self.of(level=self.log_level),
+                "breaker": self.breaker,
+                "logs": self.of(level=self.of_words("level", LOG_LEVELS), format=self.of_words("format", LOG_FORMATS)),
+                "record": self.new_folder,
             },
         )
         routes, models = told.pop("routes", ({}, {}))
-        logs = {f"log_{key}": said for key, said in told.pop("logs", {}).items()}
-        return Config(**told.pop("limits", {}), **logs, **told, routes=routes, models=models)
+        limits, logs = told.pop("limits", {}), told.pop("logs", {})
+        told |= {"request_bytes": limits.pop("request_bytes")} if "request_bytes" in limits else {}
+        told |= {f"log_{key}": said for key, said in logs.items()}
+        return Config(**told, limits=Limits(**limits), routes=routes, models=models)
 
     def host(self, value: Value) -> str:
         said = self.text(value)
@@ -68,12 +91,60 @@ class _FileReader(Values):
     def seconds(self, value: Value) -> dict[str, float]:
         return self.object(value, {"connect": self.duration, "silence": self.duration})
 
-    def log_level(self, value: Value) -> str:
-        level = self.text(value)
-        if level not in LOG_LEVELS:
-            hint = suggest(level, LOG_LEVELS)
-            self.refuse(value.place, f"unknown level {level!r}; it is one of {', '.join(LOG_LEVELS)}{hint}")
-        return level
+    def of_words(self, name: str, words: Sequence[str]) -> Read:
+        def read(value: Value) -> str:
+            said = self.text(value)
+            if said not in words:
+                self.refuse(value.place, f"unknown {name} {said!r}; it is one of {', '.join(words)}{suggest(said, words)}")
+            return said
+
+        return read
+
+    def new_folder(self, value: Value) -> Path:
+        """One that is made where it is not there yet."""
+        folder = Path(self.text(value)).expanduser()
+        if folder.exists() and not folder.is_dir():
+            self.refuse(value.place, f"{folder} is no folder")
+        return folder
+
+    @property
+    def limits(self) -> dict[str, Read]:
+        return dict.fromkeys(("requests_per_minute", "concurrent"), self.whole_number)
+
+    def breaker(self, value: Value) -> BreakerConfig:
+        if plain(value) is False:
+            return NO_BREAKER
+        counts = dict.fromkeys(("failures", "window", "probes"), self.whole_number)
+        return BreakerConfig(**self.object(value, {**counts, "ratio": self.part, "open": self.duration}))
+
+    # Who may ask
+
+    def client_keys(self, value: Value) -> dict[str, ClientKey]:
+        entries = self.fields(value, "'api_keys' is an object: a name for each key, such as `alice: ${ALICES_KEY}`").entries
+        made = {name: one for name, entry in entries.items() for one in self.usable(self.client_key, entry.value)}
+        names: dict[str, str] = {}
+        for name, one in made.items():
+            if names.setdefault(one.key, name) != name:
+                self.problems.add(entries[name].key, f"{names[one.key]!r} has this key already: nobody could tell who asks")
+        return made
+
+    def client_key(self, value: Value) -> ClientKey:
+        if isinstance(value, Scalar):
+            return ClientKey(self.key(value))
+        told = self.object(value, {"key": self.key, **self.limits})
+        if "key" not in told:
+            self.refuse(value.place, "a key is missing: `{ key: ${NAME}, requests_per_minute: 60 }`")
+        return ClientKey(told.pop("key"), Limits(**told))
+
+    def networks(self, value: Value) -> tuple[Network, ...]:
+        return tuple(found for _, found in self.list_of(self.network, value, "a list of addresses is meant: [10.0.0.0/8]"))
+
+    def network(self, value: Value) -> Network:
+        said = self.text(value)
+        try:
+            return ip_network(said)
+        except ValueError as error:
+            self.refuse(value.place, f"{said!r} is no address and no network such as 10.0.0.0/8: {error}")
 
     def routes(self, value: Value) -> Routes:
         # The local model is served when the command is told to, whatever the file says.

@@ -11,6 +11,10 @@ from engine.mapping.errors import Place, Problems, suggest
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_DAY = 86_400.0
+
+_ALMOST_A_VARIABLE = re.compile(r"\$\{[^}]*\}?|^\$[A-Z_][A-Z0-9_]*$")
+"""What a shell, or another program's configuration, would take for one."""
 
 Read = Callable[[Value], Any]
 
@@ -31,7 +35,9 @@ class Values:
         raise Useless
 
     def usable(self, read: Callable[..., Any], value: Value, *more: Any) -> Iterator[Any]:
-        """What is read of a value, if it can be used."""
+        """What is read of a value, if it can be used. Where nothing stands, the reader of YAML has said so."""
+        if isinstance(value, Scalar) and value.value == "" and not value.style:
+            return
         with suppress(Useless):
             yield read(value, *more)
 
@@ -41,7 +47,8 @@ class Values:
         """What can be used of an object, read by a table of its keys, in the table's order. Null is as good as unsaid."""
         entries = self.fields(value, f"an object is meant here: {', '.join(keys)}").entries
         for key in entries.keys() - keys.keys():
-            self.problems.add(entries[key].key, f"unknown key {key!r}{suggest(key, keys)}")
+            hint = suggest(key, keys) or suggest(key.lower(), keys)
+            self.problems.add(entries[key].key, f"unknown key {key!r}{hint}")
         said = {key: entries[key].value for key in keys if key in entries and plain(entries[key].value) is not None}
         return {key: made for key, value in said.items() for made in self.usable(keys[key], value)}
 
@@ -50,7 +57,10 @@ class Values:
         return lambda value: self.object(value, keys)
 
     def fields(self, value: Value, words: str) -> Fields:
-        return value if isinstance(value, Fields) else self.refuse(value.place, words)
+        if not isinstance(value, Fields):
+            lacks_space = isinstance(value, Scalar) and re.match(r"\w+:(?!//)[^ ]", str(value.value))
+            self.refuse(value.place, f"{words}; behind a key's ':' is a space" if lacks_space else words)
+        return value
 
     def list_of(self, read: Read, value: Value, words: str) -> list[tuple[Place, Any]]:
         """What can be used of a list, each behind its place."""
@@ -89,11 +99,27 @@ class Values:
             self.refuse(value.place, f"{number} is too high: the most is {most}")
         return number
 
+    def part(self, value: Value) -> float:
+        said = self.json(value)
+        if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= 1:
+            self.refuse(value.place, "a part is meant here: above 0, and 1 at the most")
+        return float(said)
+
+    def boolean(self, value: Value) -> bool:
+        said = self.json(value)
+        if not isinstance(said, bool):
+            self.refuse(value.place, "true or false is meant here")
+        return said
+
     def duration(self, value: Value) -> float:
         match = _DURATION.fullmatch(str(self.json(value)))
         if match is None or not float(match[1]):
             self.refuse(value.place, "a time is meant here: 30s, 5m, 500ms")
-        return float(match[1]) * _SECONDS[match[2]]
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if seconds > _DAY:
+            # Elsewhere they are counted in milliseconds.
+            self.refuse(value.place, "this is more than a day; a number alone is seconds, and 500ms are milliseconds")
+        return seconds
 
     def _filled(self, value: Scalar) -> str:
         """A text with its variables filled in."""
@@ -101,6 +127,9 @@ class Values:
         for found in missing:
             hint = suggest(found[1], self.environment)
             self.problems.add(value.at(found.start(), len(found[0])), f"the environment variable {found[1]} is not set{hint}")
-        if missing:
+        almost = list(_ALMOST_A_VARIABLE.finditer(value.value))
+        for found in almost:
+            self.problems.add(value.at(found.start(), len(found[0])), "a variable is written ${NAME}: letters, digits and '_'")
+        if missing or almost:
             raise Useless
         return HELD.sub(lambda found: self.environment[found[1]], value.value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping as Headers
 from typing import Any
 
-from engine.gateway.sections import Sections
+from engine.gateway.sections import Sections, tokens_of
 from engine.mapping.loader import Mapping
 from engine.wire import framing, history, reasoning, searches, tokens, tools
 from engine.wire.assembler import Assembler, fold
@@ -79,6 +79,16 @@ class Exchange(Sections):
         section = self.mapping.count_request
         body: dict[str, Any] = self.run(section, self.body, self.model) if section else self.body
         return body
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """What is known of the answer's tokens, by the words of `metrics.USAGE`."""
+        return tokens_of(self._assembler.usage)
+
+    @property
+    def written(self) -> int:
+        """The characters of the answer so far."""
+        return self._assembler.written
 
     # A stream
 

@@ -1,5 +1,6 @@
 """ASGI in a dozen small functions: bodies in, answers out."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -10,6 +11,12 @@ from engine.wire import jsontext
 from engine.wire.errors import ApiError
 
 LONGEST_LINE = 1_000
+
+BODY_SECONDS = 60.0
+"""That a client has for sending its request; one that trickles in holds its place for no longer."""
+
+KEY_NAME = "ccproxy.key"
+"""Where a request's scope has the name of the key that it came with (access.py)."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,7 +30,15 @@ class ClientLeft(Exception):
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """The request's body. Raises ApiError 413 past `limit` bytes, and ClientLeft."""
+    """The request's body. Raises ApiError 413 past `limit` bytes and 408 where it does not come to its end, and ClientLeft."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read(receive, limit)
+    except TimeoutError:
+        raise ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds") from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -90,5 +105,17 @@ async def send_json(send: Send, status: int, data: bytes, headers: Headers = ())
     await send_piece(send, data, last=True)
 
 
-async def send_error(send: Send, error: ApiError, id: str) -> None:
-    await send_json(send, error.status, json(error.body(id)), [("request-id", id), *error.headers().items()])
+async def send_body(send: Send, data: bytes, headers: Headers) -> None:
+    """A whole body of any type."""
+    await start(send, 200, [("content-length", str(len(data))), *headers])
+    await send_piece(send, data, last=True)
+
+
+async def client_left(receive: Receive) -> None:
+    """Wait until the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_error(send: Send, error: ApiError, id: str, headers: Headers = ()) -> None:
+    await send_json(send, error.status, json(error.body(id)), [("request-id", id), *error.headers().items(), *headers])

@@ -12,6 +12,7 @@ import httpx
 
 from engine import load_mapping
 from engine.gateway import catalogue
+from engine.gateway.breakers import Breakers
 from engine.gateway.keys import Keys
 from engine.gateway.settings import Config, ProviderConfig, Timeouts, key_trouble, without_key
 from engine.gateway.upstream import LazyTransport
@@ -32,6 +33,7 @@ class Provider:
     keys: Keys = field(repr=False)
     models: tuple[str, ...]
     timeouts: Timeouts
+    breakers: Breakers
     transport: httpx.AsyncBaseTransport = field(repr=False)
 
     @property
@@ -115,6 +117,7 @@ def open_provider(
         keys=Keys(_keys(name, wanted, mapping, environment)),
         models=wanted.models,
         timeouts=replace(config.timeouts, **wanted.timeout),
+        breakers=Breakers(config.breaker),
         transport=LazyTransport(base_url),
     )
 

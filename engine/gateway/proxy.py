@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from time import perf_counter
 from typing import Any
 
 import httpx
 
-from engine.gateway import http, refusals, upstream
+from engine.gateway import http, logs, refusals, upstream
 from engine.gateway.answer import Answer
 from engine.gateway.attempts import Attempt, Attempts, merged
 from engine.gateway.config import Config
 from engine.gateway.exchange import Exchange
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
+from engine.gateway.limits import Limiter
+from engine.gateway.metrics import Call, Metrics
 from engine.gateway.opening import Opening
 from engine.gateway.providers import Provider
 from engine.gateway.refusals import Verbatim
@@ -34,21 +36,31 @@ COUNTING = 10.0
 
 
 class Proxy:
-    """Serves `/v1/messages` and `/v1/messages/count_tokens` from the providers of a router."""
+    """Serves `/v1/messages` and `/v1/messages/count_tokens` from the providers of a router.
 
-    def __init__(self, config: Config, router: Router):
+    `metrics` and `limiter` count what is served, whatever configuration it is served by.
+    """
+
+    def __init__(self, config: Config, router: Router, metrics: Metrics, limiter: Limiter):
         self.config = config
         self.router = router
+        self.metrics = metrics
+        self.limiter = limiter
 
     async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Call(self, scope, receive, send).serve(_Call.messages)
+        call = _Call(self, scope, receive, send)
+        self.metrics.begin(call.record)
+        try:
+            await call.serve(_Call.messages)
+        finally:
+            self.metrics.end(call.record)
 
     async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
 
 
 class _Call:
-    """One request of a client, from its first byte to its line in the log."""
+    """One request of a client, from its first byte to its line in the log; `record` is what is told of it elsewhere."""
 
     def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send):
         self.proxy = proxy
@@ -56,11 +68,14 @@ class _Call:
         self.receive = receive
         self.send = send
         self.id = http.request_id()
+        self.record = Call(self.id, key=scope.get(http.KEY_NAME), session=self.client.get(SESSION))
         self.began = perf_counter()
         self.waited = 0.0
         self.attempt: Attempt | None = None
         self.has_begun = False  # some of an answer has gone out, so that no other can take its place
         self.lost: dict[str, str] = {}
+        self.made: Exchange | Relay | None = None
+        self.failure: ApiError | None = None
         self.data = b""
         self.passed: list[tuple[str, str]] = []  # headers of the provider's answer
         self.answer = Answer(send, self._headers)
@@ -68,19 +83,23 @@ class _Call:
     async def serve(self, work: Callable[["_Call", dict[str, Any]], Awaitable[None]], *, counting: bool = False) -> None:
         """Do the work; whatever goes wrong is told in Anthropic's words, if anything can still be told."""
         left = False
+        limited = nullcontext() if counting else self.proxy.limiter.admitted(self.record.key, self.proxy.config)
         try:
-            request = await self._request(counting=counting)
-            await self._while_client_stays(work(self, request))
+            with limited:
+                request = await self._request(counting=counting)
+                await self._while_client_stays(work(self, request))
         except ClientLeft:
             left = not self.answer.is_complete
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
-            await self._tell(self._api_error(error))
+            await self._refuse(self._api_error(error))
         finally:
             self.answer.close()
-            self._log(499 if left else self.answer.status)
+            self._close_record(left=left)
+            self._log()
 
-    async def _tell(self, error: ApiError) -> None:
+    async def _refuse(self, error: ApiError) -> None:
         """As a status, or where pings have gone out already as the last event of the stream."""
+        self._note(error)
         if self.answer.status:
             event = {"type": "error", "error": {"type": error.type, "message": error.message}}
             await self.answer.events(framing.encode([event]), last=True)
@@ -89,6 +108,19 @@ class _Call:
             await self.answer.body(error.own_status, error.data)
         else:
             await self.answer.json(error.status, error.body(self.id), error.headers().items())
+
+    def _note(self, error: ApiError) -> None:
+        """What went wrong, for the record: the status is the error's, though a stream that breaks has begun with 200."""
+        self.failure = error
+        self.record.status, self.record.error = error.status, (error.type, error.message)
+
+    def _close_record(self, *, left: bool) -> None:
+        record = self.record
+        record.status = 499 if left else record.status or self.answer.status
+        record.whole = perf_counter() - self.began
+        record.lost = self.lost
+        if self.made:
+            record.tokens = self.made.usage
 
     async def _request(self, *, counting: bool) -> dict[str, Any]:
         self.data = await http.read_body(self.receive, self.proxy.config.request_bytes)
@@ -114,14 +146,15 @@ class _Call:
             watch.cancel()
 
     async def _watch(self, work: "asyncio.Task[Any]") -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+        await http.client_left(self.receive)
         work.cancel()
 
     def _api_error(self, error: Exception) -> ApiError:
         """What the client is told of trouble; what only its maker can mend goes to the log as well."""
         if isinstance(error, ApiError):
             return error
+        if isinstance(error, RecursionError):
+            return ApiError(400, "invalid_request_error", "the request is nested too deeply")
         if isinstance(error, TranslationError):
             log.error("%s %s", self.id, error)
             return ApiError(500, "api_error", f"the mapping failed: {error.problem}")
@@ -131,20 +164,23 @@ class _Call:
     def _headers(self) -> list[tuple[str, str]]:
         headers = [("request-id", self.id)]
         if self.attempt:
-            own = (perf_counter() - self.began - self.waited) * 1000
+            self.record.own = perf_counter() - self.began - self.waited
             headers += [
                 ("x-ccproxy-provider", self.attempt.target.provider.name),
                 ("x-ccproxy-model", self.attempt.target.model),
                 ("x-ccproxy-route", self.attempt.reason),
-                ("x-ccproxy-overhead-ms", f"{own:.2f}"),
+                ("x-ccproxy-overhead-ms", f"{self.record.own * 1000:.2f}"),
             ]
         if self.lost:
             headers.append(("x-ccproxy-dropped", ", ".join(self.lost)))
         return headers + self.passed
 
-    def _log(self, status: int) -> None:
-        where = str(self.attempt or "-")
-        log.info("%s %s %d %.0f ms", self.id, http.one_line(where), status, (perf_counter() - self.began) * 1000)
+    def _log(self) -> None:
+        record = self.record
+        told: dict[str, Any] = {name: count for name, count in record.tokens.items() if count}
+        told |= {"session": record.session} if record.session else {}
+        told |= {"key": record.key} if record.key else {}
+        logs.access(self.id, str(self.attempt or "-"), record.status, record.whole, told)
 
     # To a provider
 
@@ -156,6 +192,8 @@ class _Call:
         """The request on its way to the provider that it is tried with."""
         self.attempt, self.passed = attempt, []
         provider, model = attempt.target.provider, attempt.target.model
+        self.record.route, self.record.provider, self.record.model = attempt.reason, provider.name, model
+        self.record.prices = provider.facts_of(model)
         made: Exchange | Relay
         if provider.mapping.native:
             made = Relay(provider.name, provider.mapping, model, request, self.data, key=attempt.key, client=self.client)
@@ -163,7 +201,7 @@ class _Call:
             made = Exchange(
                 provider.name, provider.mapping, model, request, request_id=self.id, key=attempt.key, client=self.client
             )
-        self.lost = made.lost
+        self.lost, self.made = made.lost, made
         return made
 
     @property
@@ -211,29 +249,38 @@ class _Call:
 
     async def messages(self, request: dict[str, Any]) -> None:
         attempts = self._attempts(request)
-        if request.get("stream") is True:
+        self.record.stream = request.get("stream") is True
+        if self.record.stream:
             self.answer.keep_alive()
         for attempt in attempts:
             if self.attempt:
                 log.info("%s %s failed, next is %s", self.id, http.one_line(str(self.attempt)), http.one_line(str(attempt)))
-            await asyncio.sleep(attempt.wait)
-            self.waited += attempt.wait
             began, waited = perf_counter(), self.waited
+            is_over, failure = False, None
             try:
-                return await self._answer(request, attempt)
+                await asyncio.sleep(attempt.wait)
+                self.waited += attempt.wait
+                await self._answer(request, attempt)
+                is_over, failure = True, self.failure
+                return
             except (ApiError, TranslationError) as error:
+                is_over, failure = True, self._api_error(error)
                 if self.has_begun:
                     raise
                 # What came to nothing was waited for.
                 self.waited = waited + perf_counter() - began
-                attempts.failed(attempt, self._api_error(error))
+                attempts.failed(attempt, failure)
+            finally:
+                attempt.breaker.over(failure, known=is_over)
+                if failure:
+                    self.proxy.metrics.attempt_failed(self.record.provider, self.record.model, failure.status)
         self.attempt, told = attempts.best
         raise told
 
     async def _answer(self, request: dict[str, Any], attempt: Attempt) -> None:
         """What comes of one attempt. Raises ApiError or TranslationError where that is nothing."""
         made = self._translation(request, attempt)
-        await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=request.get("stream") is True))
+        await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=self.record.stream))
 
     def _body(self, made: Exchange | Relay) -> Any:
         """What goes to the provider: what the mapping makes of the request, and the route's parameters."""
@@ -277,6 +324,8 @@ class _Call:
             await self._pass_events(opening.receive(relay.receive(piece)))
             if relay.is_complete:
                 break
+        if relay.failure:
+            self._note(relay.failure)
         await self._pass_events(opening.receive(relay.finish()), last=True)
         if relay.is_complete:
             await _drain(pieces)
@@ -284,7 +333,9 @@ class _Call:
     async def _pass_events(self, events: bytes, *, last: bool = False) -> None:
         """Events of an answer, which is this attempt's from here on."""
         if events or last:
-            self.has_begun = True
+            if not self.has_begun:
+                self.has_begun = True
+                self.record.first = perf_counter() - self.began
             await self.answer.events(events, last=last)
 
     def _check_not_empty(self, message: dict[str, Any]) -> None:
@@ -349,6 +400,7 @@ class _Call:
         try:
             async for data in pieces:
                 await self._pass_events(framing.encode(exchange.receive(data)))
+                self.record.written = exchange.written
                 if exchange.over:
                     break
             events = exchange.finish()
@@ -358,10 +410,13 @@ class _Call:
             if not self.has_begun:
                 raise error from None
             # The client waits for an end, whatever happened.
-            events = exchange.fail(self._api_error(error))
+            failure = self._api_error(error)
+            self._note(failure)
+            events = exchange.fail(failure)
         if exchange.failure:
             if not self.has_begun:
                 raise exchange.failure
+            self._note(exchange.failure)
             events = events or exchange.fail(exchange.failure)
         elif not self.has_begun:
             self._check_not_empty(fold(events))

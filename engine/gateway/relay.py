@@ -6,7 +6,7 @@ from collections.abc import Mapping as Headers
 from itertools import islice
 from typing import Any
 
-from engine.gateway.sections import Sections
+from engine.gateway.sections import Sections, tokens_of
 from engine.mapping.loader import Mapping
 from engine.wire import framing, jsontext, native
 from engine.wire.errors import ApiError
@@ -18,6 +18,8 @@ _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _MOST_NAMES = 20
 """How many names of models in a text are looked at: to try one is to read the whole text."""
 
+_COUNTING = b'"usage"'
+_BROKEN = b"event: error"
 _PASSED = ("anthropic-", "retry-after", "x-should-retry")
 _ACCOUNT = "anthropic-organization-id"
 
@@ -44,6 +46,8 @@ class Relay(Sections):
         super().__init__(provider, mapping, model, key=key, client=client, streams=request.get("stream") is True)
         self.is_complete = False
         self.lost: dict[str, str] = {}
+        self.usage: dict[str, int] = {}
+        self.failure: ApiError | None = None
         self._asked_model: str = request["model"]
         self._is_named = self._asked_model == model
         self._kept = b""
@@ -80,7 +84,18 @@ class Relay(Sections):
         if len(self._kept) > framing.MAX_CHUNK:
             raise ApiError(500, "api_error", f"{self.provider}: an event of the stream does not end")
         self.is_complete = self.is_complete or _LAST_EVENT.search(whole) is not None
+        if _COUNTING in whole or _BROKEN in whole:
+            self._look_at(whole)
         return whole if self._is_named else self._with_asked_model(whole)
+
+    def _look_at(self, events: bytes) -> None:
+        """What events say of the answer's tokens, and of a failure in its middle."""
+        for told in _told(events):
+            match told:
+                case {"usage": {**usage}} | {"message": {"usage": {**usage}}}:
+                    self.usage |= tokens_of(usage)
+                case {"type": "error"}:
+                    self.failure = self.failure or self.refuse(200, jsontext.dumps(told), {})
 
     def finish(self) -> bytes:
         """The last of the stream. Raises ApiError where it broke off before its end (S20)."""
@@ -117,6 +132,7 @@ class Relay(Sections):
             reply = None
         if not isinstance(reply, dict) or reply.get("type") != "message":
             raise self.refuse(502, data, {})
+        self.usage = tokens_of(reply.get("usage") or {})
         if self._is_named:
             return data
         wanted = reply | {"model": self._asked_model}

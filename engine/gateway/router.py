@@ -25,6 +25,9 @@ class Target:
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.model}"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -84,6 +87,9 @@ class Router:
         self._rules = {name: self._configured(name, route) for name, route in config.routes.items()}
         by_model = {name: self._configured(f"models.{name}", route) for name, route in config.models.items()}
         self._exact = {name: route for name, route in by_model.items() if not is_glob(name)}
+        if "longContext" in config.routes:
+            tokens.load()
+        self.routes = self._rules | by_model
         self._globs = [(glob(name), route) for name, route in by_model.items() if is_glob(name)]
 
     def route(self, asked: Asked) -> Route:

@@ -10,6 +10,13 @@ from engine.wire import errors, jsontext
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
 
+USAGE = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_input_tokens": "cache_read_tokens",
+    "cache_creation_input_tokens": "cache_write_tokens",
+}
+
 
 class TranslationError(Exception):
     """A mapping failed at run time; `problem` is the line of YAML."""
@@ -85,6 +92,12 @@ class Sections:
             # Some quote the key that they refuse, and not every key looks like one.
             error.message = error.message.replace(self.key, "[key]")
         return error
+
+
+def tokens_of(usage: Headers[Any, Any]) -> dict[str, int]:
+    """The counts of Anthropic's usage by shorter names."""
+    counts = {name: usage.get(word) for word, name in USAGE.items()}
+    return {name: count for name, count in counts.items() if type(count) is int}
 
 
 def _facts_of(mapping: Mapping, model: str) -> Facts:

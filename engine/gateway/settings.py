@@ -1,6 +1,7 @@
 """What the server runs by: the words of the configuration, with the defaults of a machine that has none."""
 
 import ipaddress
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from engine.mapping.errors import Place
 
 HOME = Path("~/.ccproxy")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,37 @@ class Timeouts:
 
     connect: float = 30.0
     silence: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at most; None where there is no limit. A worker process counts for itself."""
+
+    requests_per_minute: int | None = None
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """One of several keys of this server's clients, and what may be done with it."""
+
+    key: str = field(repr=False)
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerConfig:
+    """When a provider's model that fails is left alone (breakers.py). `open` is in seconds."""
+
+    failures: int = 5
+    ratio: float = 0.5
+    window: int = 10
+    open: float = 30.0
+    probes: int = 3
+
+
+NO_BREAKER = BreakerConfig(failures=sys.maxsize, ratio=2.0)
+"""One that nothing opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +84,35 @@ class RouteConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`routes` by their names in the file, `models` by the name or glob of what the client asks for."""
+    """`routes` by their names in the file, `models` by the name or glob of what the client asks for.
+
+    `file` is where it was read. `limits` are those of all clients together. `trusted_proxies` are believed about whom
+    they ask for (access.py).
+    """
 
     host: str = "127.0.0.1"
     port: int = 3456
     api_key: str | None = field(default=None, repr=False)
+    api_keys: Mapping[str, ClientKey] = field(default_factory=dict)
+    trusted_proxies: tuple[Network, ...] = ()
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     routes: Mapping[str, RouteConfig] = field(default_factory=dict)
     models: Mapping[str, RouteConfig] = field(default_factory=dict)
     mappings: Path = HOME / "mappings"
+    watch: bool = False
     request_bytes: int = 10 * 1024 * 1024
+    limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    breaker: BreakerConfig = BreakerConfig()
     log_level: str = "info"
+    log_format: str = "text"
+    record: Path | None = None
+    file: Path | None = field(default=None, compare=False)
+
+    @property
+    def own_key(self) -> str | None:
+        """The key with which this machine's own commands ask; None where none is needed."""
+        return self.api_key or next((client.key for client in self.api_keys.values()), None)
 
 
 def key_trouble(key: str) -> str | None:

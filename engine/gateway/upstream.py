@@ -145,7 +145,7 @@ def unreachable(provider: str, url: str, error: httpx.TransportError) -> ApiErro
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
-    if isinstance(cause, OSError) and cause.errno not in _BROKEN:
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _BROKEN:
         return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {cause.strerror or cause}")
     # A connection that was kept for the next request may be closed at the moment of the next request.
     return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {cause}", should_retry=True)

@@ -16,6 +16,9 @@ from .errors import MappingError, Place, Problems, Source
 JSON_WORDS = {"null": None, "true": True, "false": False}
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 
+DEEPEST = 100
+"""Objects and lists in one another. Every reader of values calls itself, and Python does so a thousand times at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
@@ -91,17 +94,25 @@ def plain(value: Value) -> Any:
 
 def read(source: Source, problems: Problems) -> Value:
     """Read a file's text. What is wrong goes to `problems`; text that is no YAML raises MappingError with all of it."""
-    start = Place(source, 1, 1)
     try:
         return _Reader(source, problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(source, mark.line + 1, mark.column + 1) if mark else start
+        place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
+        # What has been told at this place was said of half a value.
+        problems[:] = [problem for problem in problems if str(problem.place) != str(place)]
         problems.add(*_explain(error, place))
     except yaml.reader.ReaderError as error:
-        line = source.text.count("\n", 0, error.position) + 1
-        problems.add(Place(source, line, 1), f"the character U+{error.character:04X} cannot stand in YAML")
+        before = source.text[: error.position].split("\n")
+        shown = Source(source.name, "\n" * (len(before) - 1) + printable(source.line(len(before))))
+        place = Place(shown, len(before), len(before[-1]) + 1)
+        problems.add(place, f"the character U+{error.character:04X} cannot stand in YAML")
     raise MappingError(problems)
+
+
+def printable(text: str) -> str:
+    """What a terminal can be shown of a text, which the file may have brought to do something to it."""
+    return re.sub(r"[^\n\t -~\xa0-\U0010ffff]", "\ufffd", text)
 
 
 class _Reader:
@@ -111,6 +122,7 @@ class _Reader:
         self.source = source
         self.problems = problems
         self.events: Iterator[Any] = yaml.parse(source.text, Loader=yaml.BaseLoader)
+        self.depth = 0
         self.flow = 0
         self.cut = False
 
@@ -123,7 +135,7 @@ class _Reader:
         value = self.value(event)
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                self.problems.add(self.place(event), "a file holds one mapping; '---' begins another")
+                self.problems.add(self.place(event), "a file holds one document; '---' begins another")
                 break
         return value
 
@@ -135,27 +147,35 @@ class _Reader:
     def value(self, event: Any) -> Value:
         if isinstance(event, yaml.AliasEvent):
             self.problems.add(
-                self.place(event), f"a value that begins with '*' must be quoted: mappings have no aliases (*{event.anchor})"
+                self.place(event), f"a value that begins with '*' must be quoted: there are no aliases here (*{event.anchor})"
             )
-            return Scalar(None, self.place(event), "", 1)
+            return Scalar("", self.place(event), "", 1)
         if event.anchor:
             self.problems.add(
-                self.place(event), f"mappings have no anchors (&{event.anchor}); 'parts' are for what is used twice"
+                self.place(event), f"there are no anchors here (&{event.anchor}); 'parts' of a mapping are for what is used twice"
             )
         if event.tag:
-            self.problems.add(self.place(event), f"mappings have no tags ({event.tag})")
+            self.problems.add(self.place(event), f"there are no tags here ({event.tag})")
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event)
+        if self.depth == DEEPEST:
+            self.problems.add(self.place(event), f"this is nested too deeply: the most is {DEEPEST}")
+            self.skip(event)
+            return Scalar("", self.place(event), "", 1)
+        self.depth += 1
         self.flow += bool(event.flow_style)
         made = self.items(event) if isinstance(event, yaml.SequenceStartEvent) else self.fields(event)
         self.flow -= bool(event.flow_style)
+        self.depth -= 1
         return made
 
     def skip(self, event: Any) -> None:
         """Pass over a value of which enough has been said."""
-        if isinstance(event, yaml.CollectionStartEvent):
-            while not isinstance(event := next(self.events), yaml.CollectionEndEvent):
-                self.skip(event)
+        opened = int(isinstance(event, yaml.CollectionStartEvent))
+        while opened:
+            event = next(self.events)
+            opened += isinstance(event, yaml.CollectionStartEvent)
+            opened -= isinstance(event, yaml.CollectionEndEvent)
 
     def scalar(self, event: Any) -> Scalar:
         place = self.place(event)
@@ -199,7 +219,9 @@ class _Reader:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             place = self.place(event)
             if not isinstance(event, yaml.ScalarEvent):
-                if isinstance(event, yaml.MappingStartEvent) and event.flow_style:
+                if isinstance(event, yaml.AliasEvent):
+                    self.problems.add(place, "a key that begins with '*' must be quoted")
+                elif isinstance(event, yaml.MappingStartEvent) and event.flow_style:
                     self.problems.add(self.place(start), 'a value that begins with "{{" must be quoted')
                 else:
                     self.problems.add(place, "a key must be text")
@@ -208,8 +230,10 @@ class _Reader:
                 continue
             key = event.value
             if key == "<<" and not event.style:
-                self.problems.add(place, "mappings have no merge keys; use 'extends' or 'parts'")
-            elif key in entries:
+                self.problems.add(place, "there are no merge keys here; a mapping has 'extends' and 'parts'")
+                self.skip(next(self.events))
+                continue
+            if key in entries:
                 self.problems.add(place, f"the key {key!r} is written twice")
             value = self.value(next(self.events))
             entries[key] = Entry(place, value)
@@ -223,17 +247,42 @@ def _balanced(text: str) -> bool:
 
 
 def _explain(error: yaml.MarkedYAMLError, place: Place) -> tuple[Place, str]:
-    """YAML's complaint in an author's words. The words of PyYAML on the left, tried on 6.0."""
-    line = place.source.line(place.line)
+    """YAML's complaint in an author's words, and where its cause is. The words of PyYAML on the left, tried on 6.0."""
+    source, line = place.source, place.source.line(place.line)
+    before = line[: place.column - 1]
+    began = Place(source, error.context_mark.line + 1, error.context_mark.column + 1) if error.context_mark else place
     problem = error.problem or str(error)
+    for number in (place.line, place.line - 1):
+        if number and source.line(number).lstrip().startswith("//"):
+            return Place(source, number, source.line(number).index("//") + 1, 2), "a comment begins with '#'"
     if "cannot start any token" in problem:
         character = line[place.column - 1 : place.column]
         if character == "\t":
             return place, "indentation is made of spaces, not of tabs"
         return place, f"a value that begins with {character!r} must be quoted"
+    if error.context in ("while scanning an alias", "while scanning an anchor"):
+        word = source.line(began.line)[began.column - 1 :]
+        kind = "key" if re.match(r"[^\s,]*:(\s|$)", word) else "value"
+        return began, f"a {kind} that begins with {word[0]!r} must be quoted"
     if "mapping values are not allowed" in problem:
-        kind = "an expression" if re.search(r":\s+=", line[: place.column - 1]) else "text"
+        if re.fullmatch(r"\s*[\w.-]+", before) and place.line > 1:
+            return place, "this line is indented too far, or there is no ':' behind what stands above it"
+        kind = "an expression" if re.search(r":\s+=", before) else "text"
         return place, f'{kind} that contains ": " must be quoted'
+    if "could not find expected ':'" in problem:
+        return began, "a key has a ':' and a space behind it"
+    if "expected <block end>" in problem:
+        if not before.strip():
+            return place, "this line is indented unlike those that it belongs to"
+        return place, "text that goes on behind a quote or a bracket must be quoted as a whole"
     if problem.startswith(("expected ',' or", "did not find expected ',' or")):
+        if not before.strip():
+            return began, "this bracket is not closed, or a comma is missing in it"
         return place, "inside { } or [ ], text that holds a bracket or a comma must be quoted"
+    if error.context == "while scanning a quoted scalar":
+        return began, "this quote is not closed"
+    if "escape" in problem:
+        return place, r"between double quotes '\' begins an escape; single quotes leave it as it is"
+    if "expected '<document start>'" in problem:
+        return place, "this does not belong to what stands above it: a file is one object, list or text"
     return place, f"this is not YAML: {problem}"

@@ -1,0 +1,122 @@
+"""A provider's model that keeps failing is left alone for a while: others answer meanwhile, and nobody waits for it."""
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from engine.gateway import refusals
+from engine.gateway.settings import BreakerConfig
+from engine.wire.errors import ApiError
+
+STATES = ("closed", "half_open", "open")
+
+
+class Breaker:
+    """The state of one model of a provider.
+
+    Closed: requests pass. Open, after `failures` in a row or where `ratio` of the last `window` requests failed: none does,
+    for `open` seconds. Then half open: `probes` may pass; when all of them succeed it is closed, when one fails open again.
+    """
+
+    def __init__(self, config: BreakerConfig, clock: Callable[[], float] = monotonic):
+        self._config = config
+        self._clock = clock
+        self._last: deque[bool] = deque(maxlen=config.window)
+        self._in_a_row = 0
+        self._until: float | None = None
+        self._probing = 0
+        self._passed = 0
+        self._error: ApiError | None = None
+
+    @property
+    def state(self) -> str:
+        if self._until is None:
+            return "closed"
+        return "open" if self._clock() < self._until else "half_open"
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last request failed."""
+        return self._in_a_row > 0
+
+    def lets_pass(self) -> bool:
+        """Whether a request may be tried; what becomes of it is told by `over`."""
+        if self._until is None:
+            return True
+        if self.state == "open" or self._probing + self._passed >= self._config.probes:
+            return False
+        self._probing += 1
+        return True
+
+    def over(self, error: ApiError | None, *, known: bool = True) -> None:
+        """A request has ended: with this error, or well. Not `known`: the client left before either."""
+        if self.state == "open":
+            return  # it was asked before
+        was_probe = self._probing > 0
+        self._probing -= was_probe
+        if not known:
+            return
+        failed = error is not None and is_failure(error)
+        self._last.append(failed)
+        if failed:
+            self._in_a_row += 1
+            self._error = error
+            if was_probe or self._has_failed_enough():
+                self._open()
+            return
+        self._in_a_row = 0
+        if was_probe:
+            self._passed += 1
+            if self._passed >= self._config.probes:
+                self._close()
+
+    def _has_failed_enough(self) -> bool:
+        is_full = len(self._last) == self._config.window
+        return self._in_a_row >= self._config.failures or (is_full and sum(self._last) >= self._config.ratio * len(self._last))
+
+    def _open(self) -> None:
+        self._until = self._clock() + self._config.open
+        self._probing = self._passed = 0
+
+    def _close(self) -> None:
+        self._until = None
+        self._passed = self._in_a_row = 0
+        self._last.clear()
+
+    def refusal(self, provider: str) -> ApiError:
+        """What a client is told in the place of an answer."""
+        left = max(0.0, (self._until or 0.0) - self._clock())
+        why = self._error.message if self._error else f"{provider}: it has failed"
+        return refusals.until(ApiError(529, "overloaded_error", f"{why} (left alone after several failures)"), max(left, 1.0))
+
+    def told(self) -> dict[str, Any]:
+        """For `/status`."""
+        left = max(0.0, (self._until or 0.0) - self._clock())
+        why = self._error.message if self._error else None
+        return {"state": self.state, "failures": self._in_a_row, "seconds": round(left, 1), "why": why}
+
+
+class Breakers:
+    """The breakers of one provider, by model. Clients name models: those beyond the most are not looked at."""
+
+    MOST = 200
+
+    def __init__(self, config: BreakerConfig):
+        self._config = config
+        self._of: dict[str, Breaker] = {}
+
+    def of(self, model: str) -> Breaker:
+        if model not in self._of:
+            if len(self._of) >= self.MOST:
+                return Breaker(self._config)
+            self._of[model] = Breaker(self._config)
+        return self._of[model]
+
+    def items(self) -> list[tuple[str, Breaker]]:
+        return list(self._of.items())
+
+
+def is_failure(error: ApiError) -> bool:
+    """Whether an error says that the provider is not well. A limit, an empty account and a bad request do not."""
+    return error.status >= 500

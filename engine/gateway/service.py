@@ -1,0 +1,107 @@
+"""What one configuration serves by, and how another takes its place."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import time
+
+from engine.gateway import access, logs
+from engine.gateway.config import Config
+from engine.gateway.limits import Limiter
+from engine.gateway.metrics import Metrics
+from engine.gateway.providers import ProviderError, folders, open_providers
+from engine.gateway.proxy import Proxy
+from engine.gateway.router import Router
+from engine.gateway.watching import Watch
+from engine.mapping.errors import MappingError
+from engine.wire.redact import redact
+
+log = logging.getLogger("ccproxy")
+
+
+class Service:
+    """The providers of a configuration, the ways to them, and what goes on there."""
+
+    def __init__(self, config: Config, metrics: Metrics, limiter: Limiter):
+        """Raises UnsafeAddress, MappingError, ProviderError: whatever keeps the configuration from being served."""
+        access.check_address(config)
+        self.config = config
+        self.providers = open_providers(config)
+        self.router = Router(self.providers, config)
+        self.proxy = Proxy(config, self.router, metrics, limiter)
+        self._requests = 0
+        self._is_replaced = False
+
+    @property
+    def files(self) -> list[Path]:
+        """What it was made of."""
+        return [*([self.config.file] if self.config.file else []), *folders(self.config)]
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator["Service"]:
+        """For one request, which finishes on that with which it began."""
+        self._requests += 1
+        try:
+            yield self
+        finally:
+            self._requests -= 1
+            await self._close_if_done()
+
+    async def retire(self) -> None:
+        """Close the connections as soon as the last request is done."""
+        self._is_replaced = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._is_replaced and not self._requests:
+            for provider in self.providers.values():
+                await provider.transport.aclose()
+
+
+class NotReloaded(Exception):
+    """The files cannot be served, and nothing was changed; the message is what is told of them, without keys."""
+
+
+class Services:
+    """The service that new requests get, and the reload that makes another of what the files say now.
+
+    `read` reads the configuration.
+    """
+
+    def __init__(self, read: Callable[[], Config]):
+        self.metrics = Metrics()
+        self._limiter = Limiter()
+        self.watch = Watch(time())
+        self.current = Service(read(), self.metrics, self._limiter)
+        self._read = read
+        self._reloading = asyncio.Lock()
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether files have changed, where the configuration wants that to be looked for."""
+        return self.current.config.watch and self.watch.has_changed(self.current.files)
+
+    async def reload(self) -> Service:
+        """All or nothing: raises NotReloaded, and has told the log then."""
+        async with self._reloading:
+            try:
+                # In a thread: what is being answered meanwhile goes on.
+                fresh = await asyncio.to_thread(self._fresh)
+            except (MappingError, ProviderError, access.UnsafeAddress, OSError) as error:
+                words = redact(str(error))
+                log.error("not reloaded, and nothing is changed:\n%s", words)
+                raise NotReloaded(words) from error
+            former, self.current = self.current, fresh
+        logs.set_up(fresh.config.log_level, fresh.config.log_format)
+        log.info("reloaded: %s", ", ".join(fresh.providers) or "no provider can be called")
+        await former.retire()
+        return fresh
+
+    def _fresh(self) -> Service:
+        config, now = self._read(), self.current.config
+        if (config.host, config.port) != (now.host, now.port):
+            log.warning("host and port stay %s:%d until ccproxy is started again", now.host, now.port)
+        return Service(replace(config, host=now.host, port=now.port), self.metrics, self._limiter)

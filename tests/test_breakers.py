@@ -1,0 +1,142 @@
+"""When a provider's model is left alone, and when it is asked again."""
+
+from itertools import count
+
+import pytest
+
+from engine.gateway.breakers import Breaker, Breakers
+from engine.gateway.settings import NO_BREAKER, BreakerConfig
+from engine.wire.errors import ApiError
+
+BROKEN = ApiError(500, "api_error", "p: broken")
+CONFIG = BreakerConfig(failures=3, ratio=0.5, window=4, open=30, probes=2)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker(CONFIG, clock)
+
+
+def tried(breaker: Breaker, *errors: ApiError | None) -> None:
+    for error in errors:
+        assert breaker.lets_pass()
+        breaker.over(error)
+
+
+def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
+    tried(breaker, None, BROKEN, BROKEN)
+    assert breaker.state == "closed"
+    tried(breaker, BROKEN)
+    assert (breaker.state, breaker.lets_pass()) == ("open", False)
+
+
+def test_it_opens_where_a_part_of_the_last_failed(breaker: Breaker) -> None:
+    tried(breaker, None, BROKEN, None)
+    assert breaker.state == "closed"
+    tried(breaker, BROKEN)
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 413, 429])
+def test_what_is_no_failure_of_the_provider_trips_nothing(status: int, breaker: Breaker) -> None:
+    tried(breaker, *[ApiError(status, "t", "w")] * 20)
+    assert (breaker.state, breaker.failing) == ("closed", False)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
+def test_what_is(status: int, breaker: Breaker) -> None:
+    tried(breaker, *[ApiError(status, "t", "w")] * 3)
+    assert breaker.state == "open"
+
+
+def test_after_a_while_some_may_try(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 29.9
+    assert not breaker.lets_pass()
+    clock.now = 30.1
+    assert breaker.state == "half_open"
+    assert [breaker.lets_pass() for _ in range(3)] == [True, True, False]
+    breaker.over(None)
+    assert breaker.state == "half_open"
+    breaker.over(None)
+    assert breaker.state == "closed"
+    tried(breaker, BROKEN, None)
+    assert breaker.state == "closed"
+
+
+def test_one_that_fails_then_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 30.1
+    tried(breaker, None, BROKEN)
+    assert (breaker.state, breaker.told()["seconds"]) == ("open", 30.0)
+
+
+def test_a_client_that_leaves_makes_room_for_another_try(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 30.1
+    assert [breaker.lets_pass() for _ in range(3)] == [True, True, False]
+    breaker.over(None, known=False)
+    assert (breaker.state, breaker.lets_pass(), breaker.lets_pass()) == ("half_open", True, False)
+
+
+def test_what_was_asked_before_it_opened_changes_nothing(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(5):
+        assert breaker.lets_pass()
+    for _ in range(3):
+        breaker.over(BROKEN)
+    clock.now = 20.0
+    breaker.over(BROKEN)
+    breaker.over(None)
+    assert breaker.told()["seconds"] == 10.0
+
+
+def test_what_a_client_is_told(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 17.5
+    told = breaker.refusal("p")
+    assert (told.status, told.type, told.retry_after) == (529, "overloaded_error", "13")
+    assert told.message == "p: broken (left alone after several failures)"
+
+
+def test_one_that_nothing_opens() -> None:
+    breaker = Breaker(NO_BREAKER)
+    tried(breaker, *[BROKEN] * 200)
+    assert breaker.state == "closed"
+
+
+def test_models_that_clients_make_up_are_bounded() -> None:
+    breakers = Breakers(CONFIG)
+    for number in range(Breakers.MOST + 50):
+        tried(breakers.of(f"model {number}"), None)
+    assert len(breakers.items()) == Breakers.MOST
+    assert breakers.of("model 3") is breakers.of("model 3")
+
+
+def test_however_requests_end_it_never_stays_shut(breaker: Breaker, clock: Clock) -> None:
+    """Every request that passes is over some day; then another passes within the time that it is open."""
+    running = 0
+    for step in count():
+        if step == 3000:
+            break
+        clock.now += step % 7
+        running += breaker.lets_pass()
+        if running and step % 3:
+            breaker.over([None, BROKEN, None, ApiError(429, "t", "w")][step % 4], known=step % 5 > 0)
+            running -= 1
+    while running:
+        breaker.over(None, known=False)
+        running -= 1
+    clock.now += 31
+    assert breaker.lets_pass()

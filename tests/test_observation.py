@@ -1,0 +1,249 @@
+"""What the server tells of itself, and what guards it, on the real route: through a socket, in a process of its own."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.running import proxy, running
+from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
+
+SESSION = "5e55-10"
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with scripted() as made:
+        yield made
+
+
+def ask(
+    address: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], Any]:
+    """A request's status, headers and body, which is JSON where it can be."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, json.dumps(body) if body else None, headers or {})
+        answer = connection.getresponse()
+        data = answer.read().decode()
+        told = {name.lower(): value for name, value in answer.getheaders()}
+    return answer.status, told, json.loads(data) if "json" in told.get("content-type", "") else data
+
+
+def send(address: str, model: str = "told/gpt-6.1-sol", key: str = "", **more: Any) -> tuple[int, dict[str, str], Any]:
+    request = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "stream": True, **more}
+    return ask(address, "POST", "/v1/messages", request, {"x-api-key": key, "x-claude-code-session-id": SESSION})
+
+
+def told_by(upstream: Upstream, more: str = "") -> str:
+    """A provider with OpenAI's prices, and one that fails."""
+    return f"""
+providers:
+  told: {{ mapping: openai-chat, base_url: "{upstream.base_url}", api_key: sk-secret-1 }}
+  other: {{ mapping: openai-chat, base_url: "{upstream.base_url}", api_key: sk-secret-2 }}
+{more}
+"""
+
+
+HELLO = Answer(chat_stream(text_chunk("Hello"), stop_chunk()))
+BROKEN = Answer([b'{"error": {"message": "out of order"}}'], 500, "application/json")
+
+
+def metric(text: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels."""
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name]
+    return sum(sample.value for sample in found if labels.items() <= sample.labels.items())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_counted(workers: str, tmp_path: Path, upstream: Upstream) -> None:
+    """By way and key, of all workers together, in the log, as JSON and for Prometheus."""
+    keys = "api_key: main\napi_keys: { alice: open-sesame }\nlogs: { format: json }\n"
+    with proxy(tmp_path, told_by(upstream, keys), "--workers", workers) as address:
+        upstream.answers = [HELLO]
+        for _ in range(6):
+            assert send(address, key="open-sesame", top_k=3)[0] == 200
+        upstream.answers = [Answer([b'{"error": {"message": "no such thing"}}'], 400, "application/json")]
+        assert send(address, "other/m", key="main")[0] == 400
+        assert ask(address, "GET", "/status")[0] == 401
+        time.sleep(1.3)  # what other workers have counted is known a second later
+        status = ask(address, "GET", "/status", headers={"x-api-key": "main"})[2]
+        text = ask(address, "GET", "/metrics", headers={"authorization": "Bearer main"})[2]
+    by = {(way["provider"], way["model"], way["key"]): way for way in status["by"]}
+    way = by["told", "gpt-6.1-sol", "alice"]
+    assert {name: way[name] for name in ("route", "requests", "errors", "input_tokens", "output_tokens")} == {
+        "route": "model",
+        "requests": 6,
+        "errors": 0,
+        "input_tokens": 42,
+        "output_tokens": 18,
+    }
+    assert 0 < way["own_ms"]["p50"] <= way["first_ms"]["p50"] * 1.1 <= way["whole_ms"]["p99"] * 1.3
+    assert (by["other", "m", None]["requests"], by["other", "m", None]["errors"]) == (1, 1)
+    assert (status["total"]["requests"], status["total"]["errors"], status["workers"]) == (7, 1, int(workers))
+    assert sum(minute["requests"] for minute in status["minutes"]) == 7
+    assert [(loss["provider"], loss["field"], loss["count"]) for loss in status["lost"]] == [("told", "top_k", 6)]
+    [error] = status["errors"]
+    assert (error["provider"], error["status"], error["message"]) == ("other", 400, "other: no such thing")
+    assert (status["running"], status["draining"]) == ([], False)
+
+    assert metric(text, "ccproxy_requests_total", provider="told", key="alice", status="200", route="model") == 6
+    assert metric(text, "ccproxy_tokens_total", kind="input") == 42
+    assert metric(text, "ccproxy_request_seconds_count") == 7
+    assert metric(text, "ccproxy_first_token_seconds_bucket", provider="told", le="+Inf") == 6
+    assert metric(text, "ccproxy_lost_fields_total", field="top_k") == 6
+    assert metric(text, "ccproxy_failed_attempts_total", provider="other", status="400") == 1
+    assert metric(text, "ccproxy_refused_total", reason="authentication_error") == 1
+
+    log = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines() if line.startswith("{")]
+    lines = [line for line in log if line.get("status") == 200]
+    assert len(lines) == 6
+    assert {(line["key"], line["session"], line["way"], line["input_tokens"]) for line in lines} == {
+        ("alice", SESSION, "told/gpt-6.1-sol (model)", 7)
+    }
+    assert all(line["request_id"].startswith("req_") and line["ms"] > 0 for line in lines)
+    for secret in ("sk-secret", "open-sesame"):
+        assert secret not in json.dumps(status) + text + (tmp_path / "log.txt").read_text()
+
+
+def test_what_it_costs(tmp_path: Path, upstream: Upstream) -> None:
+    """Seven tokens in and three out; the mapping knows the price of one model at its own address, and none elsewhere."""
+    (tmp_path / "mappings").mkdir()
+    models = "{ main: m, known: { m: { input_price: 2, output_price: 10 } } }"
+    mapping = f"about: priced\nextends: openai-chat\nbase_url: {upstream.base_url}\nmodels: {models}\n"
+    (tmp_path / "mappings" / "priced.yaml").write_text(mapping)
+    more = f"  priced: {{ api_key: none }}\nmappings: {tmp_path}/mappings\n"
+    upstream.answers = [HELLO]
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        for model in ("priced/m", "priced/m", "told/m"):
+            assert send(address, model)[0] == 200
+        status, text = ask(address, "GET", "/status")[2], ask(address, "GET", "/metrics")[2]
+    assert {way["provider"]: way["cost"] for way in status["by"]} == {"priced": pytest.approx(88e-6), "told": None}
+    assert {one["provider"]: one["cost"] for one in status["today"]} == {"priced": pytest.approx(88e-6), "told": None}
+    assert metric(text, "ccproxy_cost_dollars_total", provider="priced") == pytest.approx(88e-6)
+
+
+def test_a_request_that_runs_is_shown(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.answers = [Answer([*chat_stream(text_chunk("x" * 400), done=False), 2.0, *chat_stream(stop_chunk())])]
+    with proxy(tmp_path, told_by(upstream)) as address, concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(send, address)
+        time.sleep(1)
+        [running] = ask(address, "GET", "/status")[2]["running"]
+        text = ask(address, "GET", "/metrics")[2]
+        assert answer.result()[0] == 200
+    assert (running["provider"], running["session"], running["stream"], running["output_tokens"]) == ("told", SESSION, True, 100)
+    assert 0.5 < running["seconds"] < 3
+    assert metric(text, "ccproxy_requests_running", provider="told") == 1
+
+
+def test_a_stream_of_what_goes_on(tmp_path: Path, upstream: Upstream) -> None:
+    with proxy(tmp_path, told_by(upstream)) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", "/status", headers={"accept": "text/event-stream"})
+            answer = connection.getresponse()
+            pictures = []
+            while len(pictures) < 3:
+                line = answer.readline()
+                pictures += [json.loads(line[6:])] if line.startswith(b"data: ") else []
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert pictures[0]["uptime_seconds"] < pictures[1]["uptime_seconds"] < pictures[2]["uptime_seconds"]
+
+
+def test_a_stream_that_breaks_counts_as_an_error(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.answers = [Answer(chat_stream(text_chunk("Hel"), done=False), cut=True)]
+    with proxy(tmp_path, told_by(upstream)) as address:
+        assert send(address)[0] == 200
+        status = ask(address, "GET", "/status")[2]
+    assert (status["total"]["requests"], status["total"]["errors"]) == (1, 1)
+    assert (status["errors"][0]["status"], status["breakers"][0]["failures"]) == (500, 1)
+    assert " 500 " in (tmp_path / "log.txt").read_text()
+
+
+def test_a_client_that_leaves_is_no_error(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.answers = [Answer([*chat_stream(text_chunk("x"), done=False), 1.0, 1.0])]
+    with proxy(tmp_path, told_by(upstream)) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+        request = {"model": "told/m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        connection.request("POST", "/v1/messages", json.dumps(request))
+        connection.getresponse().readline()
+        connection.close()
+        assert upstream.left.wait(5)
+        time.sleep(0.2)
+        status, text = ask(address, "GET", "/status")[2], ask(address, "GET", "/metrics")[2]
+    assert (status["total"]["requests"], status["total"]["errors"], status["running"]) == (1, 0, [])
+    assert metric(text, "ccproxy_requests_total", status="499") == 1
+
+
+# What guards it
+
+
+def test_a_breaker_on_the_real_route(tmp_path: Path, upstream: Upstream) -> None:
+    more = """
+routes: { default: { to: told/m, fallbacks: [other/m] } }
+breaker: { failures: 2, open: 2s, probes: 1 }
+"""
+
+    def answering(request: dict[str, Any]) -> Answer:
+        return BROKEN if is_down and request["headers"]["authorization"] == "Bearer sk-secret-1" else HELLO
+
+    is_down, upstream.answering = True, answering
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        ways = [send(address, "any")[1]["x-ccproxy-provider"] for _ in range(4)]
+        asked = [request["headers"]["authorization"][-1] for request in upstream.requests]
+        [breaker] = [one for one in ask(address, "GET", "/status")[2]["breakers"] if one["provider"] == "told"]
+        text = ask(address, "GET", "/metrics")[2]
+        health = ask(address, "GET", "/health")[2]
+        alone = send(address, "told/m")
+        is_down = False
+        time.sleep(2.1)
+        back = [send(address, "any")[1]["x-ccproxy-provider"] for _ in range(2)]
+    assert ways == ["other"] * 4
+    assert asked == ["1", "2", "1", "2", "2", "2"]
+    assert (breaker["state"], breaker["why"]) == ("open", "told: out of order")
+    assert metric(text, "ccproxy_breaker_open", provider="told") == 1
+    assert health["providers"] == {"told": "failing", "other": "ok"}
+    assert (alone[0], alone[1]["retry-after"]) == (529, "2")
+    assert "told: out of order (left alone" in alone[2]["error"]["message"]
+    assert back == ["told", "told"]
+
+
+def test_limits_on_the_real_route(tmp_path: Path, upstream: Upstream) -> None:
+    more = """
+api_keys: { alice: { key: k-alice, requests_per_minute: 3 }, bob: k-bob }
+limits: { concurrent: 2 }
+"""
+    upstream.answers = [Answer([*chat_stream(text_chunk("x"), done=False), 0.7, *chat_stream(stop_chunk())])]
+    with proxy(tmp_path, told_by(upstream, more)) as address, concurrent.futures.ThreadPoolExecutor() as pool:
+        first = [pool.submit(send, address, key="k-alice") for _ in range(2)]
+        time.sleep(0.4)
+        shed = send(address, key="k-bob")
+        assert [one.result()[0] for one in first] == [200, 200]
+        third, fourth = send(address, key="k-alice"), send(address, key="k-alice")
+        assert send(address, key="k-bob")[0] == 200
+    assert (shed[0], shed[1]["retry-after"], shed[2]["error"]["type"]) == (529, "1", "overloaded_error")
+    assert (third[0], fourth[0], fourth[2]["error"]["type"]) == (200, 429, "rate_limit_error")
+    assert 50 < int(fourth[1]["retry-after"]) <= 60
+    assert "with the key of alice" in fourth[2]["error"]["message"]
+    assert len(upstream.requests) == 4
+
+
+def test_while_it_stops_it_says_so(tmp_path: Path, upstream: Upstream) -> None:
+    """On a connection that it has, since it takes no new one."""
+    upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 1.5, *chat_stream(text_chunk("lo"), stop_chunk())])]
+    with concurrent.futures.ThreadPoolExecutor() as pool, running(tmp_path, told_by(upstream)) as (address, process):
+        answer = pool.submit(send, address)
+        time.sleep(0.6)
+        process.terminate()
+        time.sleep(0.2)
+        with pytest.raises(ConnectionError):
+            ask(address, "GET", "/health")
+        assert "lo" in answer.result()[2]
+        assert process.wait(10) == 0
