@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench image update pin clean
+.PHONY: run test check bench image image-check update pin clean
 
 run: .venv/run
 	$(BIN)/ccproxy start
@@ -25,6 +25,9 @@ bench: .venv/test
 image:
 	docker build --tag ccproxy .
 
+image-check: .venv/test ## the Dockerfile's steps without Docker, and what they make; as root, with mmdebstrap
+	$(BIN)/python -m pytest tests/check_image.py -o addopts=-q --capture=no
+
 update: .venv/test ## rewrite the expected texts and generated files; read the difference before it is committed
 	UPDATE_CASES=1 $(BIN)/python -m pytest
 
@@ -33,6 +36,7 @@ pin: .venv/test ## pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile $(COMPILE) requirements/build.in -o requirements/build.txt
 	$(BIN)/pip-compile $(COMPILE) pyproject.toml -o requirements/run.txt
 	$(BIN)/pip-compile $(COMPILE) --extra local pyproject.toml -o requirements/local.txt
+	$(BIN)/pip-compile $(COMPILE) requirements/image.in -o requirements/image.txt
 	$(BIN)/pip-compile $(COMPILE) --extra local --extra test pyproject.toml -o requirements/test.txt
 
 COMPILE := --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

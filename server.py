@@ -232,7 +232,12 @@ class Application:
         await http.send_body(send, text, [("content-type", prometheus.CONTENT_TYPE)])
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await http.send_body(send, files("engine.gateway").joinpath("dashboard.html").read_bytes(), PAGE_HEADERS)
+        await http.send_body(send, dashboard(), PAGE_HEADERS)
+
+
+@cache
+def dashboard() -> bytes:
+    return files("engine.gateway").joinpath("dashboard.html").read_bytes()
 
 
 @cache

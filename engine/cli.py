@@ -1,7 +1,9 @@
 """The `ccproxy` command: its commands by name, each in a module of `engine.commands` that is loaded when it is typed."""
 
+import errno
 import os
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -20,6 +22,7 @@ COMMANDS = {
     "try": "mappings:try_mapping",
     "explain": "mappings:explain_mapping",
     "new": "writing:new",
+    "replay": "replaying:replay",
     "bench": "timing:bench",
     "version": "listing:version",
 }
@@ -41,8 +44,18 @@ class _Commands(click.Group):
             ctx.fail(f"there is no command {args[0]!r}{suggest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            # Click itself ends in silence where nobody reads on.
+            if error.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(str(error)) from error
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ccproxy", message="%(version)s", hidden=True)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Claude Code, and anything that speaks the Anthropic Messages API, with any AI provider."""

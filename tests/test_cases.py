@@ -4,6 +4,7 @@ The mapping is one of ccproxy's own, or one of tests/mappings, where servers are
 
     about:   what is shown, in a sentence
     model:   the model upstream, "upstream-model" if left out
+    provider: the provider's name, the mapping's if left out
     request: the client's request (a short one where the case is about the answer)
     given:   what the provider answers: `chunks`, `stream` (raw text), `reply`, or `status` with `reply` or `text`;
              `reply` beside `chunks` is the same answer, whole and streamed;
@@ -62,9 +63,9 @@ def loaded(name: str) -> Mapping:
 
 def check_case(mapping: Mapping, case: Case, provider: str | None = None) -> None:
     """Hold a mapping to a case, under its own name or another."""
-    mapping = dataclasses.replace(mapping, name=provider or mapping.name)
+    mapping = dataclasses.replace(mapping, name=provider or case.get("provider", mapping.name))
     given, expect = case.get("given", {}), case["expect"]
-    assert set(case) <= {"about", "request", "given", "expect", "model"}
+    assert set(case) <= {"about", "request", "given", "expect", "model", "provider"}
     assert set(given) <= {"chunks", "stream", "reply", "status", "text", "headers", "broken_json"}
     assert set(expect) <= {"body", "lost", "absent", "ordered", "message", "events", "error"}
     assert case["about"]

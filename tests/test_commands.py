@@ -20,7 +20,7 @@ import pytest
 from tests.running import ROOT, free_port
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
-CLAUDE_JSON = '{ "kept":   "as it is", "é": 1 }\n'
+CLAUDE_JSON = '{ "kept":   "as it is", "é": 1 }\r\n'.encode()
 
 FAKE_CLAUDE = """#!/bin/sh
 env > "$HOME/seen.env"
@@ -50,6 +50,10 @@ class Machine:
     @property
     def folder(self) -> Path:
         return self.home / ".ccproxy"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / f"ccproxy-{self.port}.pid"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -100,7 +104,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path, free_port())
     made.folder.mkdir()
     (tmp_path / "bin").mkdir()
-    (tmp_path / ".claude.json").write_text(CLAUDE_JSON)
+    (tmp_path / ".claude.json").write_bytes(CLAUDE_JSON)
     made.configure("providers: { told: { mapping: openai-chat, base_url: http://127.0.0.1:9/v1, api_key: none, models: [m] } }")
     yield made
     for path in made.folder.glob("ccproxy-*.pid"):
@@ -110,7 +114,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert not list(made.folder.glob("ccproxy-*.pid"))
-    assert (tmp_path / ".claude.json").read_text() == CLAUDE_JSON
+    assert (tmp_path / ".claude.json").read_bytes() == CLAUDE_JSON
     assert not (tmp_path / ".claude").exists()
 
 
@@ -128,6 +132,23 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    told = subprocess.run(["ps", "-Ao", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, told.splitlines())}
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
 # start, status, stop
 
 
@@ -139,29 +160,31 @@ def test_in_the_background_status_and_stop(machine: Machine) -> None:
     assert answers(machine.port)
 
     told = machine.status()
-    pid_file = machine.folder / f"ccproxy-{machine.port}.pid"
     assert (told["running"], told["port"], told["address"], told["status"]) == (True, machine.port, machine.address, "ok")
-    assert told["pid"] == int(pid_file.read_text())
+    assert told["pid"] == int(machine.pid_file.read_text())
     assert told["uptime_seconds"] < 60
     assert "told" in json.dumps(told["providers"])
     code, out, _ = machine.run("status")
     assert (code, f"ccproxy runs on {machine.address} (pid {told['pid']})" in out, "providers: told" in out) == (0, True, True)
 
-    assert ["told", "not", "needed", "m", "tools,", "images,", "documents", "served"] in [
+    assert ["told", "not", "needed", "m", "tools,", "images,", "documents", "unknown"] in [
         line.split() for line in machine.run("providers")[1].splitlines()
     ]
 
     assert machine.run("stop") == (0, f"stopped ccproxy on port {machine.port} (pid {told['pid']})\n", "")
     assert not answers(machine.port)
-    assert not pid_file.exists()
+    assert not machine.pid_file.exists()
     assert machine.run("status") == (3, f"ccproxy is not running on port {machine.port}\n", "")
     assert machine.status() == {"running": False, "port": machine.port}
     assert machine.run("stop") == (0, "ccproxy is not running\n", "")
 
 
-def test_twice(machine: Machine) -> None:
-    machine.run("start", "--background")
+@pytest.mark.parametrize("how", [["--background"], ["--background", "--workers", "2"], []], ids=" ".join)
+def test_twice(how: list[str], machine: Machine) -> None:
+    first = machine.begin("start", *how)
+    assert soon(lambda: answers(machine.port))
     pid = machine.status()["pid"]
+    assert how or pid == first.pid
     for again in (["start"], ["start", "--background"]):
         told = f"ccproxy already runs on port {machine.port} (pid {pid}): see `ccproxy status`\n"
         assert machine.run(*again) == (1, "", told)
@@ -194,20 +217,71 @@ def test_two_ports(machine: Machine) -> None:
 
 def test_a_stale_file_is_taken_over(machine: Machine) -> None:
     """The number in it is that of a process which is alive, and no ccproxy: it is neither told of nor stopped."""
-    (machine.folder / f"ccproxy-{machine.port}.pid").write_text(f"{os.getpid()}\n")
+    machine.pid_file.write_text(f"{os.getpid()}\n")
     assert machine.status() == {"running": False, "port": machine.port}
     assert machine.run("stop")[1] == "ccproxy is not running\n"
     assert machine.run("start", "--background")[0] == 0
     assert machine.status()["pid"] != os.getpid()
 
 
+def test_asking_makes_nothing(machine: Machine) -> None:
+    (machine.folder / "config.yaml").unlink()
+    machine.folder.rmdir()
+    for command in ("stop", "status", "env", "providers", "models"):
+        assert "Traceback" not in machine.run(command)[2]
+    assert not machine.folder.exists()
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_it_leaves_nothing_in_the_way(workers: str, machine: Machine) -> None:
     machine.run("start", "--background", "--workers", workers)
-    os.kill(machine.status()["pid"], signal.SIGKILL)
+    pid = machine.status()["pid"]
+    os.kill(pid, signal.SIGKILL)
     assert soon(lambda: not answers(machine.port), 10)
     assert machine.run("status")[0] == 3
+    assert machine.status() == {"running": False, "port": machine.port}
+    assert machine.run("stop")[1] == "ccproxy is not running\n"
     assert machine.run("start", "--background", "--workers", workers)[0] == 0
+    assert machine.status()["pid"] != pid
+
+
+def test_one_of_two_is_killed(machine: Machine) -> None:
+    other = free_port()
+    for port in (machine.port, other):
+        machine.run("start", "--background", "--port", str(port))
+    os.kill(machine.status()["pid"], signal.SIGKILL)
+    assert soon(lambda: not answers(machine.port), 10)
+    assert machine.status()["port"] == other
+    assert machine.run("stop")[1].startswith(f"stopped ccproxy on port {other} ")
+    machine.pid_file.unlink()
+
+
+def test_a_worker_that_is_killed_is_followed_by_another(machine: Machine) -> None:
+    machine.run("start", "--background", "--workers", "2")
+    pid = machine.status()["pid"]
+    [granian, *workers] = descendants(pid)
+    os.kill(workers[0], signal.SIGKILL)
+    assert soon(lambda: len(descendants(pid)) == 3 and workers[0] not in descendants(pid))
+    assert (machine.status()["pid"], descendants(pid)[0]) == (pid, granian)
+    assert soon(lambda: machine.status()["status"] == "ok")
+
+
+def test_workers_end_with_the_server(machine: Machine) -> None:
+    machine.run("start", "--background", "--workers", "2")
+    all_of_it = descendants(machine.status()["pid"])
+    assert len(all_of_it) == 3
+    assert machine.run("stop")[0] == 0
+    assert not any(map(is_alive, all_of_it))
+
+
+def test_one_that_does_not_answer(machine: Machine) -> None:
+    machine.run("start", "--background")
+    pid = machine.status()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    told = f"ccproxy runs on port {machine.port}, but does not answer (pid {pid})\n"
+    assert machine.run("status") == (0, told, "")
+    os.kill(pid, signal.SIGCONT)
+    assert soon(lambda: machine.status()["status"] == "ok")
 
 
 def test_a_port_that_is_taken_is_told_by_the_background_too(machine: Machine) -> None:
@@ -261,11 +335,15 @@ def ask(machine: Machine) -> str:
     return told.stdout + told.stderr
 
 
-def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str) -> "subprocess.Popen[str]":
-    """A server whose answers take four seconds."""
+def slow(machine: Machine, upstream: Upstream) -> None:
+    """Answers that take four seconds."""
     told = f"{{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }}"
     machine.configure(f"providers: {{ told: {told} }}")
     upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 4.0, *chat_stream(text_chunk("lo"), stop_chunk())])]
+
+
+def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str) -> "subprocess.Popen[str]":
+    slow(machine, upstream)
     server = machine.begin("start", *arguments)
     assert soon(lambda: answers(machine.port))
     return server
@@ -288,14 +366,44 @@ def test_told_to_stop_under_load_it_finishes_what_runs_and_takes_nothing_new(
     assert (server.returncode, "Traceback" in err, len(upstream.requests)) == (0, False, 8)
 
 
-def test_stop_waits_for_running_answers(machine: Machine, upstream: Upstream) -> None:
-    server = serve_slowly(machine, upstream)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_stop_waits_for_running_answers(workers: str, machine: Machine, upstream: Upstream) -> None:
+    server = serve_slowly(machine, upstream, "--workers", workers)
     with ThreadPoolExecutor() as pool:
         running = pool.submit(ask, machine)
         assert soon(lambda: len(upstream.requests) == 1)
         assert machine.run("stop")[0] == 0
         assert server.wait(5) == 0
     assert running.result().endswith('data: {"type":"message_stop"}\n\n')
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_under_load_is_the_same(workers: str, machine: Machine, upstream: Upstream) -> None:
+    """The terminal sends it to all who are in its foreground; the workers are not."""
+    slow(machine, upstream)
+    with ThreadPoolExecutor(4) as pool, terminal(machine, "start", "--workers", workers) as (server, person):
+        assert soon(lambda: answers(machine.port))
+        running = [pool.submit(ask, machine) for _ in range(4)]
+        assert soon(lambda: len(upstream.requests) == 4)
+        os.write(person, b"\x03")
+        assert soon(lambda: not answers(machine.port), 2)
+        assert "curl: (7)" in ask(machine)
+    assert all(answer.result().endswith('data: {"type":"message_stop"}\n\n') for answer in running)
+    assert (server.returncode, len(upstream.requests)) == (0, 4)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_under_load_it_can_be_started_again_at_once(workers: str, machine: Machine, upstream: Upstream) -> None:
+    """One process takes its answers with it; workers finish theirs."""
+    server = serve_slowly(machine, upstream, "--workers", workers)
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(ask, machine) for _ in range(4)]
+        assert soon(lambda: len(upstream.requests) == 4)
+        server.kill()
+        server.wait()
+        assert machine.run("start", "--background", "--workers", workers)[0] == 0
+        assert ask(machine).endswith('data: {"type":"message_stop"}\n\n')
+    assert ["message_stop" in answer.result() for answer in running] == [workers == "2"] * 4
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -382,6 +490,77 @@ def test_a_session_that_was_killed_is_no_user_any_more(machine: Machine) -> None
     assert machine.run("code")[0] == 0
     assert machine.run("status")[0] == 3
     assert not answers(machine.port)
+
+
+def test_a_session_outlives_its_proxy(machine: Machine) -> None:
+    machine.claude('while [ ! -e "$HOME/leave" ]; do sleep 0.05; done\nexit 4\n')
+    session = machine.begin("code")
+    assert soon((machine.home / "seen.args").exists)
+    os.kill(machine.status()["pid"], signal.SIGKILL)
+    (machine.home / "leave").touch()
+    assert session.communicate(timeout=20) == ("", "")
+    assert session.returncode == 4
+    assert machine.run("status")[0] == 3
+    machine.pid_file.unlink()
+
+
+def test_a_proxy_that_takes_the_place_of_one_that_was_killed_ends_with_the_last_session(machine: Machine) -> None:
+    machine.claude('while [ ! -e "$HOME/leave.$1" ]; do sleep 0.05; done\n')
+    sessions = []
+    for name in "01":
+        sessions.append(machine.begin("code", name))
+        assert soon(lambda name=name: (machine.home / "seen.args").exists() and machine.seen("args") == [name])
+        if name == "0":
+            os.kill(machine.status()["pid"], signal.SIGKILL)
+    pid = machine.status()["pid"]
+    for name in "01":
+        assert machine.status()["pid"] == pid
+        (machine.home / f"leave.{name}").touch()
+        assert sessions[int(name)].wait(20) == 0
+    assert machine.run("status")[0] == 3
+
+
+def test_files_that_a_crash_has_left_are_nothing_to_code(machine: Machine) -> None:
+    machine.claude()
+    for kind in ("pid", "users"):
+        (machine.folder / f"ccproxy-{machine.port}.{kind}").write_text(f"{os.getpid()}\n")
+    assert machine.run("code") == (0, "", "")
+    assert machine.run("status")[0] == 3
+    assert sorted(path.suffix for path in machine.folder.iterdir()) == [".log", ".yaml"]
+
+
+def test_sessions_on_two_ports_have_a_proxy_each(machine: Machine) -> None:
+    machine.claude('while [ ! -e "$HOME/leave.$1" ]; do sleep 0.05; done\n')
+    other = Machine(machine.home, free_port(), started=machine.started)
+    other.environment = {"CCPROXY_CONFIG": str(other.home / "other.yaml")}
+    words = (machine.folder / "config.yaml").read_text().replace(f"{machine.port}", f"{other.port}")
+    (other.home / "other.yaml").write_text(words)
+    sessions = []
+    for one, name in ((machine, "0"), (other, "1")):
+        sessions.append(one.begin("code", name))
+        assert soon(lambda name=name: (machine.home / "seen.args").exists() and machine.seen("args") == [name])
+        assert f"ANTHROPIC_BASE_URL={one.address}" in machine.seen("env")
+    assert machine.status()["pid"] != other.status()["pid"]
+    (machine.home / "leave.0").touch()
+    assert sessions[0].wait(20) == 0
+    assert (answers(machine.port), answers(other.port)) == (False, True)
+    (machine.home / "leave.1").touch()
+    assert sessions[1].wait(20) == 0
+    assert not answers(other.port)
+
+
+def test_stopped_in_the_middle_of_a_session_it_finishes_what_the_session_is_told(machine: Machine, upstream: Upstream) -> None:
+    slow(machine, upstream)
+    body = json.dumps({"model": "m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    ask_there = f"curl -sSN $ANTHROPIC_BASE_URL/v1/messages -d '{body}'"
+    machine.claude(f'{ask_there} > "$HOME/first"\n{ask_there} > "$HOME/second"\nexit 8\n')
+    session = machine.begin("code")
+    assert soon(lambda: len(upstream.requests) == 1)
+    assert machine.run("stop")[0] == 0
+    _, err = session.communicate(timeout=20)
+    assert (session.returncode, "curl: (7)" in err) == (8, True)
+    assert (machine.home / "first").read_text().endswith('data: {"type":"message_stop"}\n\n')
+    assert (machine.home / "second").read_text() == ""
 
 
 def test_claude_is_nowhere(machine: Machine) -> None:
@@ -473,6 +652,13 @@ def test_colours_are_for_a_terminal(machine: Machine) -> None:
         with terminal(machine, "models") as (_, person):
             assert (b"\x1b[1m" in os.read(person, 100)) is coloured
     assert "\x1b" not in machine.run("models")[1]
+
+
+def test_progress_is_for_a_terminal(machine: Machine) -> None:
+    (machine.home / "own.yaml").write_text("extends: openai-chat\n")
+    with terminal(machine, "check", "own.yaml") as (_, person):
+        assert soon(lambda: b"1/1" in os.read(person, 1000))
+    assert machine.run("check", "own.yaml") == (0, "1 file, no problem\n", "")
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="what a process is about is told in another way here")

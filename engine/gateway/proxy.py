@@ -19,6 +19,7 @@ from engine.gateway.limits import Limiter
 from engine.gateway.metrics import Call, Metrics
 from engine.gateway.opening import Opening
 from engine.gateway.providers import Provider
+from engine.gateway.recording import Recording
 from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
@@ -76,6 +77,7 @@ class _Call:
         self.lost: dict[str, str] = {}
         self.made: Exchange | Relay | None = None
         self.failure: ApiError | None = None
+        self.recording: Recording | None = None
         self.data = b""
         self.passed: list[tuple[str, str]] = []  # headers of the provider's answer
         self.answer = Answer(send, self._headers)
@@ -222,6 +224,8 @@ class _Call:
         sent = perf_counter()
         async with upstream.post(provider.name, provider.transport, where["url"], headers, data, provider.timeouts) as response:
             self.waited += perf_counter() - sent
+            if self.recording:
+                self.recording.answered(response.status_code, response.headers.get("content-type", ""))
             yield response
 
     # Counting
@@ -272,6 +276,7 @@ class _Call:
                 attempts.failed(attempt, failure)
             finally:
                 attempt.breaker.over(failure, known=is_over)
+                await self._write_recording()
                 if failure:
                     self.proxy.metrics.attempt_failed(self.record.provider, self.record.model, failure.status)
         self.attempt, told = attempts.best
@@ -280,7 +285,22 @@ class _Call:
     async def _answer(self, request: dict[str, Any], attempt: Attempt) -> None:
         """What comes of one attempt. Raises ApiError or TranslationError where that is nothing."""
         made = self._translation(request, attempt)
+        if self.proxy.config.record:
+            self.recording = Recording(self.provider.mapping, made.provider, made.model, request, self._secrets())
         await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=self.record.stream))
+
+    def _secrets(self) -> list[str]:
+        config = self.proxy.config
+        return [self.trying.key or "", config.api_key or "", *(client.key for client in config.api_keys.values())]
+
+    async def _write_recording(self) -> None:
+        recording, folder, self.recording = self.recording, self.proxy.config.record, None
+        if recording and folder:
+            about = f"Recorded by {self.id}: {self.attempt}."
+            try:
+                await asyncio.to_thread(recording.write, folder, self.id, about)
+            except Exception:
+                log.exception("%s could not be recorded", self.id)
 
     def _body(self, made: Exchange | Relay) -> Any:
         """What goes to the provider: what the mapping makes of the request, and the route's parameters."""
@@ -348,7 +368,7 @@ class _Call:
         """The provider's answer, unread. Raises ApiError where it refuses."""
         async with self._post(exchange.endpoint(self.provider.base_url), self._body(exchange)) as response:
             if response.status_code >= 400:
-                data = await upstream.read(exchange.provider, response)
+                data = b"".join([piece async for piece in self._timed(exchange, response)])
                 raise exchange.refuse(response.status_code, data, response.headers)
             yield response
 
@@ -366,6 +386,8 @@ class _Call:
         sent = perf_counter()
         async for data in upstream.pieces(made.provider, response):
             self.waited += perf_counter() - sent
+            if self.recording:
+                self.recording.hear(data)
             yield data
             sent = perf_counter()
 

@@ -53,6 +53,17 @@ _FRAMES = re.compile(
 )
 
 
+_KEYS = tuple((pattern, stand_in) for pattern, stand_in in _PATTERNS[:-1] if "[key]" in stand_in)
+"""Those for keys that tell what they are."""
+
+
+def without_keys(text: str) -> str:
+    """A text with `[key]` for whatever looks like one; all else is left, so that it can be read again."""
+    for pattern, stand_in in _KEYS:
+        text = pattern.sub(stand_in, text)
+    return text
+
+
 def redact(words: str) -> str:
     """The words with `[key]`, `[account]`, `[address]` or `[e-mail]` for what they gave away, and without stack traces."""
     words = _FRAMES.sub("", _PYTHON_TRACE.sub("", words))
