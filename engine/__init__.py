@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .mapping.errors import MappingError, suggest
-from .mapping.loader import Mapping, load
+from .mapping.mapping import Mapping
 from .wire.facts import Facts
 
 __all__ = ["Mapping", "MappingError", "load_mapping"]
@@ -19,6 +19,8 @@ def load_mapping(name: str | Path, folders: Sequence[Path] = ()) -> Mapping:
 
     Raises MappingError with all that is wrong with it, FileNotFoundError where there is none.
     """
+    from .mapping.loader import load  # its libraries are not wanted where what was compiled is kept
+
     places = [*folders, BUILT_IN]
     if isinstance(name, Path):
         return load(name, places, Facts)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine import BUILT_IN, Mapping, load_mapping
-from engine.mapping.compiler import FILE
 from engine.mapping.examples import run_examples
+from engine.mapping.mapping import FILE
 
 FOLDER = Path(__file__).parent / "language"
 PARENTS = Path(__file__).parent / "errors" / "parents"

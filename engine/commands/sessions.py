@@ -17,10 +17,11 @@ from engine.commands import serving
 from engine.commands.serving import GRACE, START_SECONDS, NotStarted
 from engine.commands.telling import fail, or_fail
 from engine.gateway import config, instances
+from engine.gateway.compiled import Compiled
 from engine.gateway.config import Config
 from engine.gateway.instances import Instance
 from engine.gateway.names import Named
-from engine.gateway.providers import Provider, ProviderError, configured, open_provider
+from engine.gateway.providers import Provider, ProviderError, configured, folders, open_provider
 from engine.gateway.settings import ProviderConfig
 
 NO_CLAUDE = """ccproxy: there is no `claude` on the PATH. Claude Code is installed with
@@ -152,7 +153,7 @@ def _window(settings: Config, model: Named) -> int | None:
 
 def _provider(settings: Config, name: str, wanted: ProviderConfig) -> Provider:
     try:
-        return or_fail(lambda: open_provider(name, wanted, settings, os.environ))
+        return or_fail(lambda: open_provider(name, wanted, settings, os.environ, Compiled(tuple(folders(settings))).load))
     except ProviderError as error:
         fail(f"ccproxy: {error}")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping as Headers
 from typing import Any
 
 from engine.gateway.sections import Sections, tokens_of
-from engine.mapping.loader import Mapping
+from engine.mapping.mapping import Mapping
 from engine.wire import framing, history, reasoning, searches, tokens, tools
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError

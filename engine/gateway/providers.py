@@ -4,23 +4,22 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from engine import load_mapping
 from engine.gateway import catalogue
 from engine.gateway.breakers import Breakers
+from engine.gateway.compiled import Compiled
 from engine.gateway.keys import Keys
 from engine.gateway.settings import Config, ProviderConfig, Timeouts, key_trouble, without_key
 from engine.gateway.upstream import LazyTransport
 from engine.gateway.variables import VARIABLE
 from engine.mapping.errors import MappingError, Problems
-from engine.mapping.loader import Mapping
+from engine.mapping.mapping import Mapping
 
-Load = Callable[[str, tuple[Path, ...]], Mapping]
+Load = Callable[[str], Mapping]
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ def open_providers(config: Config, environment: Environment[str, str] = os.envir
     """
     opened = {}
     problems = Problems()
-    load = cache(load_mapping)
+    load = Compiled(tuple(folders(config))).load
     for name, wanted in configured(config, environment).items():
         try:
             opened[name] = open_provider(name, wanted, config, environment, load)
@@ -100,11 +99,9 @@ def open_providers(config: Config, environment: Environment[str, str] = os.envir
     return opened
 
 
-def open_provider(
-    name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str], load: Load = load_mapping
-) -> Provider:
+def open_provider(name: str, wanted: ProviderConfig, config: Config, environment: Environment[str, str], load: Load) -> Provider:
     """Raises MappingError, FileNotFoundError for a mapping that is nowhere, and ProviderError."""
-    mapping = load(wanted.mapping, tuple(folders(config)))
+    mapping = load(wanted.mapping)
     mapping = replace(mapping, base_url=_filled(name, mapping.base_url or "", wanted, environment))
     base_url = wanted.base_url or mapping.base_url or ""
     if not base_url.startswith(("http://", "https://")):

@@ -12,7 +12,7 @@ import yaml
 
 from engine.gateway.exchange import Exchange
 from engine.gateway.relay import Relay
-from engine.mapping.loader import Mapping
+from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError

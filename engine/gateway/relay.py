@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from engine.gateway.sections import Sections, tokens_of
-from engine.mapping.loader import Mapping
+from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext, native
 from engine.wire.errors import ApiError
 

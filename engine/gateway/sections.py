@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.mapping.errors import Problem
-from engine.mapping.loader import Mapping
+from engine.mapping.mapping import Mapping
 from engine.wire import errors, jsontext
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts

@@ -1,49 +1,33 @@
 """Nodes -> one Python function a section.
 
 The code is built as a syntax tree, never as text: nothing needs escaping, and every node carries the line and column
-of the YAML that it came from. Lines of several files meet in one function where a mapping extends another, so a line
-number is `file x FILE + line`; `place_of` reads it back.
+of the YAML that it came from (mapping.FILE).
 """
 
 import ast
 import keyword
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 from . import nodes, selectors, templates
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
+from .mapping import FILE, Section
+from .namespaces import namespace
 from .reading import SelectorError
 from .shapes import leaves
 from .signatures import Function
 from .trees import json_tree
 
-FILE = 100_000
-
 Tree = TypeVar("Tree", bound=ast.AST)
 
 Sink = Callable[[ast.expr], ast.stmt]
 """What becomes of a value: it is returned, stored under a key, appended to a list."""
-
-
-@dataclass(slots=True)
-class Section:
-    """A compiled section: its function, its Python, what it reads and drops, and the keys of the object that it makes."""
-
-    function: Callable[..., Any]
-    tree: ast.FunctionDef
-    reads: set[tuple[str, ...]]
-    drops: dict[str, str]
-    keys: set[str]
-
-    @property
-    def parameters(self) -> list[str]:
-        return [argument.arg for argument in self.tree.args.args]
 
 
 @dataclass(slots=True)
@@ -62,11 +46,11 @@ class Compiler:
         tree = writer.function(node)
         if self.problems:
             return None
-        space = {**selectors.namespace(self.functions), **writer.constants}
+        space = {**namespace(self.functions), **writer.constants}
         module = ast.fix_missing_locations(ast.Module([tree], []))
         exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)
         keys = {key for leaf in leaves(node, self.parts) if isinstance(leaf, nodes.Record) for key in leaf.entries}
-        return Section(space[name], tree, writer.reads, writer.drops, keys)
+        return Section(space[name], pickle.dumps(tree), writer.reads, writer.drops, keys, writer.constants)
 
 
 class _Writer:
@@ -77,7 +61,7 @@ class _Writer:
         self.problems = compiler.problems
         self.name = name
         self.parameters = list(parameters)
-        self.reserved = {*selectors.namespace(compiler.functions), *keyword.kwlist}
+        self.reserved = {*namespace(compiler.functions), *keyword.kwlist}
         self.scope: dict[str, str] = {}
         self.count = 0
         self.using: list[str] = []
@@ -400,22 +384,6 @@ class _Writer:
         nodes.Switch: _switch_items,
         nodes.Use: _use_items,
     }
-
-
-def place_of(trace: TracebackType | None, sources: Sequence[Source]) -> Place | None:
-    """Where in the YAML the innermost generated line of a traceback was written; None where none is in it."""
-    found = None
-    while trace:
-        code = trace.tb_frame.f_code
-        if code.co_filename == f"<mapping {sources[0].name}>":
-            line, _, start, end = list(code.co_positions())[trace.tb_lasti // 2]
-            if line is not None and start is not None and end is not None:
-                source = sources[line // FILE]
-                text = source.line(line % FILE).encode()
-                column = len(text[:start].decode(errors="replace"))
-                found = Place(source, line % FILE, column + 1, max(1, len(text[start:end].decode(errors="replace"))))
-        trace = trace.tb_next
-    return found
 
 
 # Small trees

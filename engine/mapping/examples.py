@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from .loader import Mapping
+from .mapping import Mapping
 
 
 def run_examples(mapping: Mapping) -> list[str]:

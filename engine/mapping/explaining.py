@@ -10,8 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from .compiler import FILE, Section
 from .errors import Place, Source
+from .mapping import FILE, Section
 
 Step = str | int
 """A key of an object, or an index of a list."""

@@ -10,11 +10,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .document import Entry, Fields, Items, plain
 from .errors import Problems, suggest
+from .mapping import Variant
 
 GROUPS = ("capabilities", "limits", "quirks")
-
-Variant = tuple["re.Pattern[str]", dict[str, Any]]
-"""The names of the models, and the facts that differ for them."""
 
 
 def read_facts(document: Fields, facts: type, problems: Problems) -> dict[str, Any]:

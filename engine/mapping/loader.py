@@ -1,95 +1,19 @@
 """A mapping file -> a Mapping: parents merged, sections compiled, the Python file beside it taken in."""
 
-import ast
-import importlib.util
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from . import nodes, words
-from .compiler import Compiler, Section, place_of
+from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
-from .errors import MappingError, Place, Problem, Problems, Source, suggest
-from .facts import Variant, read_facts, read_variants
-from .functions import FUNCTIONS, Function, from_module
+from .errors import Place, Problems, Source, suggest
+from .facts import read_facts, read_variants
+from .functions import FUNCTIONS, Function
+from .mapping import Mapping
+from .namespaces import from_files
 from .shapes import check_shapes
-
-Deltas = list[dict[str, Any]]
-
-
-def _nothing(*_: Any) -> Any:
-    raise NotImplementedError
-
-
-@dataclass(slots=True)
-class Mapping:
-    """A provider as data, compiled. Each section is a plain function (words.SECTIONS says of what)."""
-
-    name: str
-    about: str
-    docs: str | None
-    base_url: str | None
-    key_env: str | None
-    framing: str
-    models: dict[str, Any]
-    facts: Any
-    variants: Sequence[Variant]
-    native: bool
-    sources: Sequence[Source]
-    examples: list[dict[str, Any]]
-    sections: dict[str, Section] = field(repr=False)
-    endpoint: Callable[[str, str, str | None, bool, dict[str, str]], dict[str, Any]] = _nothing
-    request: Callable[[dict[str, Any], str], dict[str, Any]] = _nothing
-    response: Callable[[Any, str], Deltas] = _nothing
-    stream: Callable[[Any, str], Deltas] = _nothing
-    error: Callable[[int, Any], dict[str, Any]] = _nothing
-    count_endpoint: Callable[[str, str, str | None, dict[str, str]], dict[str, Any]] | None = None
-    count_request: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
-    count: Callable[[Any], dict[str, Any]] | None = None
-
-    def __post_init__(self) -> None:
-        for name, section in self.sections.items():
-            setattr(self, name, section.function)
-
-    def facts_of(self, model: str) -> Any:
-        """What the protocol code must know of this provider when it is asked for this model."""
-        differing = [given for names, given in self.variants if names.search(model)]
-        return replace(self.facts, **{word: value for given in differing for word, value in given.items()})
-
-    def model_facts(self, model: str) -> dict[str, Any]:
-        """What is known of a model: its limits and prices (words.MODEL_FACTS)."""
-        return (self.models.get("known") or {}).get(model) or {}
-
-    @property
-    def said(self) -> set[str]:
-        """The keys of a request's body that the mapping speaks of, be it to drop them."""
-        return self.sections["request"].keys
-
-    def lost(self, request: dict[str, Any]) -> dict[str, str]:
-        """The fields of a request that the provider will not see, each with the mapping's reason for it.
-
-        The client's `model` is the route's affair, and `stream` may be the address's.
-        """
-        section = self.sections["request"]
-        read = {path[1] if len(path) > 1 else "*" for path in section.reads if path[0] == "request"}
-        if "*" in read:
-            return {}
-        return {key: self.reason(key) for key in request if key not in read | {"model", "stream"}}
-
-    def reason(self, key: str) -> str:
-        """Why a field of a request is not sent."""
-        return self.sections["request"].drops.get(key, f"the mapping {self.name!r} says nothing about it")
-
-    def python(self, section: str) -> str:
-        """The Python that a section became."""
-        return ast.unparse(self.sections[section].tree)
-
-    def explain(self, error: BaseException) -> Problem | None:
-        """What went wrong while a section ran, at the line of YAML that says it; None where no section was running."""
-        place = place_of(error.__traceback__, self.sources)
-        return Problem(place, str(error) or type(error).__name__) if place else None
 
 
 def load(path: Path, folders: Sequence[Path], facts: type) -> Mapping:
@@ -186,6 +110,8 @@ class _Loading:
         self.facts = facts
         self.problems = problems
         self.sources = [link.source for link in chain]
+        besides = [link.path.with_suffix(".py") for link in reversed(chain)]
+        self.modules = [beside for beside in besides if beside.is_file()]
 
     def mapping(self) -> Mapping:
         self._check_keys()
@@ -215,7 +141,12 @@ class _Loading:
             "examples": self._examples(),
         }
         self.problems.check()
-        return Mapping(**said, sources=self.sources, sections={name: section for name, section in made.items() if section})
+        return Mapping(
+            **said,
+            sources=self.sources,
+            modules=self.modules,
+            sections={name: section for name, section in made.items() if section},
+        )
 
     def _start(self) -> Place:
         return Place(self.sources[0], 1, 1)
@@ -245,13 +176,11 @@ class _Loading:
 
     def _functions(self) -> dict[str, Function]:
         functions = dict(FUNCTIONS)
-        for link in reversed(self.chain):
-            beside = link.path.with_suffix(".py")
-            if beside.is_file():
-                try:
-                    functions |= from_module(_import(beside))
-                except Exception as error:  # noqa: BLE001 - whatever an author's file raises is told at the file
-                    self.problems.add(Place(Source(_shown(beside), ""), 1, 1), f"cannot be imported: {error}")
+        for beside in self.modules:
+            try:
+                functions |= from_files([beside])
+            except Exception as error:  # noqa: BLE001 - whatever an author's file raises is told at the file
+                self.problems.add(Place(Source(_shown(beside), ""), 1, 1), f"cannot be imported: {error}")
         return functions
 
     def _text(self, key: str) -> str | None:
@@ -302,15 +231,3 @@ class _Loading:
         for key, entry in fields.entries.items():
             if key not in known:
                 self.problems.add(entry.key, f"{of} has no {key!r}{suggest(key, known)}")
-
-
-def _import(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"mapping_{path.stem.replace('-', '_')}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-__all__ = ["Mapping", "MappingError", "load"]

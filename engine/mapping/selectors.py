@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from .errors import suggest
+from .namespaces import variable_of
 from .reading import Node, SelectorError, names_in, parse
-from .runtime import NAMES
 from .signatures import EXPRESSION, JSON, KINDS, Function, Kinds, Parameter
 from .trees import (
     binds,
@@ -80,20 +80,9 @@ def compile_selector(
     return Selector(value.expression, frozenset(writer.reads), frozenset(writer.fields), value.all_kinds == BOOLEAN)
 
 
-def namespace(functions: Mapping[str, Function]) -> dict[str, Any]:
-    """The globals of compiled expressions: helpers, functions, and functions that check what they are given."""
-    plain = {variable_of(name): made.implementation for name, made in functions.items()}
-    return {**NAMES, **plain, **{f"_checked_{name}": made.checked for name, made in functions.items()}}
-
-
 def fields_of(variable: str) -> str:
     """The twin of a variable: it, where it is an object, and else an empty one."""
     return f"{variable}__fields"
-
-
-def variable_of(function: str) -> str:
-    """The variable of a function; generated code has uses of its own for Python's `type`, and no name starts with _."""
-    return f"_{function}_" if function in NAMES else function
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from jinja2.filters import FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import suggest
+from .rendering import Rendering
 from .runtime import NothingFound, template_text
 
 INLINE_FILTERS = {"lower": "lower", "upper": "upper", "trim": "strip"}
@@ -53,9 +54,9 @@ def _finalize(value: Any) -> str:
     return template_text(value, "")
 
 
-_ENVIRONMENT = _Environment(finalize=_finalize, autoescape=False, keep_trailing_newline=True)
-_ENVIRONMENT.filters |= {"default": _default, "d": _default}
-_ENVIRONMENT.globals.clear()
+ENVIRONMENT = _Environment(finalize=_finalize, autoescape=False, keep_trailing_newline=True)
+ENVIRONMENT.filters |= {"default": _default, "d": _default}
+ENVIRONMENT.globals.clear()
 
 Selection = Callable[[str], ast.expr]
 """Compiles a JMESPath expression over the names in scope."""
@@ -68,7 +69,7 @@ def compile_template(text: str, names: Collection[str], select: Selection, const
     name in the generated code. Raises TemplateError.
     """
     try:
-        template = _ENVIRONMENT.parse(text)
+        template = ENVIRONMENT.parse(text)
     except TemplateSyntaxError as error:
         raise TemplateError(f"cannot read the template: {error.message}") from None
     _check_names(template, text, names)
@@ -82,7 +83,7 @@ def compile_template(text: str, names: Collection[str], select: Selection, const
 def _check_names(template: nodes.Template, text: str, names: Collection[str]) -> None:
     # Filters first: jinja's own search for names stumbles over a filter that it does not know.
     for used in template.find_all(nodes.Filter):
-        _check_word("filter", used.name, text, _ENVIRONMENT.filters)
+        _check_word("filter", used.name, text, ENVIRONMENT.filters)
     for name in sorted(meta.find_undeclared_variables(template)):
         _check_word("name", name, text, names)
 
@@ -124,9 +125,10 @@ def _path(node: nodes.Node) -> str | None:
 
 
 def _rendered(text: str, template: nodes.Template, select: Selection, constant: Callable[[Any], str]) -> ast.expr:
+    rendering = Rendering(text)
     try:
-        render = constant(_ENVIRONMENT.from_string(text).render)
+        rendering.render  # noqa: B018 - now, since what is wrong with it is told now
     except TemplateSyntaxError as error:
         raise TemplateError(f"cannot read the template: {error.message}") from None
     used: Mapping[str, ast.expr] = {name: select(name) for name in sorted(meta.find_undeclared_variables(template))}
-    return ast.Call(ast.Name(render, ast.Load()), [], [ast.keyword(name, value) for name, value in used.items()])
+    return ast.Call(ast.Name(constant(rendering), ast.Load()), [], [ast.keyword(name, value) for name, value in used.items()])

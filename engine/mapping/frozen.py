@@ -1,0 +1,41 @@
+"""A compiled mapping <-> bytes, which are read in a hundredth of the time that compiling takes.
+
+The bytes are this Python's own, and they are run: they are to be read only where nobody else can write.
+"""
+
+import marshal
+import pickle
+from dataclasses import fields
+from types import FunctionType
+from typing import Any
+
+from .functions import FUNCTIONS
+from .mapping import Mapping, Section
+from .namespaces import from_files, namespace
+
+
+def freeze(mapping: Mapping) -> bytes:
+    """What `thaw` makes the same mapping of."""
+    told = {field.name: getattr(mapping, field.name) for field in fields(mapping) if field.name not in mapping.sections}
+    sections = {name: _parts(section) for name, section in mapping.sections.items()}
+    return pickle.dumps(told | {"sections": sections})
+
+
+def thaw(data: bytes) -> Mapping:
+    """The mapping again. The Python files beside its YAML are read anew; raises what they raise."""
+    told: dict[str, Any] = pickle.loads(data)
+    space = namespace({**FUNCTIONS, **from_files(told["modules"])})
+    sections = {name: _section(name, parts, space) for name, parts in told.pop("sections").items()}
+    unset = {field.name for field in fields(Mapping)} - told.keys()
+    return Mapping(**{name: value for name, value in told.items() if name not in unset}, sections=sections)
+
+
+def _parts(section: Section) -> tuple[Any, ...]:
+    code = marshal.dumps(section.function.__code__)
+    return code, section.pickled_tree, section.reads, section.drops, section.keys, section.constants
+
+
+def _section(name: str, parts: tuple[Any, ...], space: dict[str, Any]) -> Section:
+    code, tree, reads, drops, keys, constants = parts
+    function = FunctionType(marshal.loads(code), {**space, **constants}, name)
+    return Section(function, tree, reads, drops, keys, constants)
