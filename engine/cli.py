@@ -58,7 +58,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="ccproxy", message="%(version)s", hidden=True)
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Claude Code, and anything that speaks the Anthropic Messages API, with any AI provider."""
+    """Claude Code, and whoever speaks Anthropic's API, with any AI provider."""
     # https://no-color.org
     if os.environ.get("NO_COLOR"):
         ctx.color = False

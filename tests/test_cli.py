@@ -7,6 +7,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,31 @@ def test_check_a_file_that_is_no_mapping(content: bytes, home: Path) -> None:
     assert "Traceback" not in told.output
 
 
+def test_check_a_mapping_without_a_word(own: Path) -> None:
+    (own / "mappings" / "empty.yaml").write_text("# nothing yet\n")
+    told = ccproxy("check")
+    assert told.exit_code == 1
+    assert "empty.yaml:1:1: the section 'request' is missing" in told.output
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"port:3456\n", "odd.yaml:1:1: a configuration is an object: keys and values; behind a key's ':' is a space\n"),
+        ("port: 3456\n".encode("utf-16"), "odd.yaml:1:1: this is no UTF-8: save the file in that encoding\n"),
+        (b"# \xfc\nport: many\n", "odd.yaml:1:3: this is no UTF-8: save the file in that encoding\n"),
+        (b"\x7fELF\0\1\2\xff\n", "odd.yaml:1:8: this is no UTF-8: save the file in that encoding\n"),
+        (b"port: 1\n" * 50_000, "odd.yaml:1:1: is this the configuration? It has more than 256 KB\n"),
+    ],
+    ids=["space", "utf-16", "latin-1", "binary", "huge"],
+)
+def test_check_a_file_that_is_no_configuration(content: bytes, words: str, home: Path) -> None:
+    (home / "odd.yaml").write_bytes(content)
+    told = ccproxy("check", str(home / "odd.yaml"))
+    assert (told.exit_code, words in told.output) == (1, True)
+    assert not set(told.output) & set(map(chr, [*range(9), *range(11, 32), 127]))
+
+
 def test_check_tells_every_mistake_of_a_file(home: Path) -> None:
     (home / "mine.yaml").write_text("extends: openai-chat\nrequest:\n  a: =reqest.a\n  b: =txt(model)\nparts: { thinkin: 1 }\n")
     told = ccproxy("check", str(home / "mine.yaml"))
@@ -166,6 +192,29 @@ def test_try_a_request_that_is_none(given: str) -> None:
 
 def test_version() -> None:
     assert ccproxy("version").output.strip().count(".") == 2
+    assert ccproxy("--version").output == ccproxy("version").output
+
+
+def to(sink: str, *arguments: str) -> tuple[int, str]:
+    """A command's exit code and what it says is wrong, where what it tells goes elsewhere."""
+    command = shlex.join([sys.executable, "-m", "engine.cli", *arguments])
+    ended = subprocess.run(
+        ["bash", "-c", f"{command} {sink}; exit ${{PIPESTATUS[0]}}"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, ended.stderr
+
+
+def test_where_nobody_reads_on_a_command_ends_in_silence() -> None:
+    assert to("| true", "show", "openai-chat") == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_disk_that_is_full() -> None:
+    assert to("> /dev/full", "show", "openai-chat") == (1, "Error: [Errno 28] No space left on device\n")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +262,23 @@ def test_a_configuration_that_is_not_there(home: Path) -> None:
     code, told = start(home, "{}", "--config", "elsewhere.yaml")
     assert (code, "Traceback" in told) == (1, False)
     assert "elsewhere.yaml" in told
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+    ],
+    ids=["folder", "loop", "nowhere"],
+)
+def test_a_configuration_that_is_no_file(make: Callable[[Path], None], words: str, own: Path) -> None:
+    """It is there, so the defaults are not what is meant."""
+    make(own / "config.yaml")
+    for command in ("start", "check", "models", "env", "code"):
+        told = ccproxy(command)
+        assert (told.exit_code, words in told.output) == (1, True)
 
 
 def test_the_current_directory_chooses_nothing(home: Path) -> None:
@@ -489,6 +555,11 @@ def test_new_overwrites_nothing(own: Path) -> None:
             ["a", "--base-url", "https://x.example", "--from", "gemni"],
             1,
             "there is no mapping named 'gemni'; did you mean 'gemini'?",
+        ),
+        (
+            ["a", "--base-url", "https://x.example/v1/chat/completions/"],
+            2,
+            "without /chat/completions, which openai-compatible appends",
         ),
         (["a"], 2, "Missing option '--base-url'"),
     ],

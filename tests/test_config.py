@@ -1,5 +1,6 @@
 """The configuration: what it means, and each mistake in it told with its place, what is wrong, and a hint."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -42,6 +43,17 @@ def test_mistake_is_told(mistake: Path, monkeypatch: pytest.MonkeyPatch) -> None
     if UPDATE:
         expected.write_text(told)
     assert told == expected.read_text()
+
+
+def test_the_page_of_mistakes_shows_what_is_told() -> None:
+    page = (ROOT / "docs" / "configuration-mistakes.md").read_text()
+    told = {path.read_text() for path in MISTAKES.glob("*.txt")}
+    pictures = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    assert pictures
+    assert [picture for picture in pictures if picture not in told] == []
+    words = [words for line in re.findall(r"(?m)^\| (`.*?`(?:, `.*?`)*) \|", page) for words in re.findall("`(.*?)`", line)]
+    unsaid = [said for said in words if not any(all(part in one for part in said.split("…")) for one in told)]
+    assert unsaid == []
 
 
 def load(tmp_path: Path, text: str, **environment: str) -> Config:
@@ -137,14 +149,42 @@ def test_a_workers_configuration(tmp_path: Path) -> None:
     assert made.providers["local"].base_url == "http://127.0.0.1:9/v1"
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "routing.md"])
-def test_configurations_in_the_docs_work(page: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
-    keys = {name: name for block in blocks for name in re.findall(r"\$\{(\w+)\}", block)}
-    assert blocks
-    for block in blocks:
-        named_by_key = {f"{name.upper()}_API_KEY": "k" for name in re.findall(r"(\w+)/", block)}
-        load(tmp_path, block, **(keys | named_by_key))
+def configurations_in_the_docs() -> list[tuple[str, str]]:
+    """Those blocks of YAML that speak of what only a configuration has."""
+    pages = [(page.name, page.read_text()) for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]]
+    blocks = [(name, block) for name, text in pages for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    return [(name, block) for name, block in blocks if re.search(r"(?m)^(host|port|api_keys?|providers|routes|breaker):", block)]
+
+
+def test_the_pages_that_show_configurations() -> None:
+    shown = {name for name, _ in configurations_in_the_docs()}
+    assert shown >= {"configuration.md", "routing.md", "coming-from-claude-code-router.md"}
+
+
+@pytest.mark.parametrize(
+    ("page", "block"), configurations_in_the_docs(), ids=lambda value: value if len(value.splitlines()) == 1 else ""
+)
+def test_configurations_in_the_docs_work(page: str, block: str, tmp_path: Path) -> None:
+    keys = {name: name for name in re.findall(r"\$\{(\w+)\}", block)}
+    named = {f"{name.upper()}_API_KEY": "k" for name in re.findall(r"(\w+)(?:/|: \{)", block)}
+    environment = keys | named
+    open_providers(load(tmp_path, block, **environment), environment)
+
+
+def test_a_configuration_of_claude_code_router_is_translated_faithfully(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "coming-from-claude-code-router.md").read_text()
+    there = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    [block] = [block for name, block in configurations_in_the_docs() if name == "coming-from-claude-code-router.md"]
+    keys = dict.fromkeys(re.findall(r"\$\{?([A-Z_]+)", json.dumps(there)), "k")
+    here = load(tmp_path, block, **keys)
+    assert set(here.providers) == {provider["name"] for provider in there["Providers"]}
+    above = there["Router"].pop("longContextThreshold")
+    assert {name: f"{route.to.provider},{route.to.model}" for name, route in here.routes.items()} == there["Router"]
+    assert here.routes["longContext"].above == above
+    assert here.timeouts.silence * 1000 == there["API_TIMEOUT_MS"]
+    offered = {(provider["name"], model) for provider in there["Providers"] for model in provider["models"]}
+    providers = open_providers(here, keys)
+    assert [pair for pair in offered if not providers[pair[0]].serves(pair[1])] == []
 
 
 @pytest.mark.parametrize(
@@ -194,7 +234,7 @@ def test_a_key_goes_to_its_own_address_alone(tmp_path: Path) -> None:
 
 def test_a_providers_own_time(tmp_path: Path) -> None:
     text = "timeouts: { connect: 5s }\nproviders: { anthropic: { timeout: { silence: 600s } } }\n"
-    assert open_providers(load(tmp_path, text), ENVIRONMENT)["anthropic"].timeouts == Timeouts(5, 600)
+    assert open_providers(load(tmp_path, text), ENVIRONMENT)["anthropic"].upstream.timeouts == Timeouts(5, 600)
 
 
 def test_an_own_mapping_wins_over_the_built_in_one(tmp_path: Path) -> None:

@@ -282,13 +282,18 @@ def launch(settings: Config, flags: Mapping[str, Any]) -> Instance:
         )
     instance = Instance(settings.port, process.pid)
     began, patient = time.monotonic(), False
-    while process.poll() is None and time.monotonic() < began + START_SECONDS:
-        if instances.running(settings.port) == instance and health(_near(settings.host), settings):
-            return instance
-        if not patient and time.monotonic() > began + 2:
-            patient = True
-            click.echo("ccproxy is starting …", err=True)
-        time.sleep(0.05)
+    try:
+        while process.poll() is None and time.monotonic() < began + START_SECONDS:
+            if instances.running(settings.port) == instance and health(_near(settings.host), settings):
+                return instance
+            if not patient and time.monotonic() > began + 2:
+                patient = True
+                click.echo("ccproxy is starting …", err=True)
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        # Who is told that nothing was started must not find it running.
+        process.terminate()
+        raise
     process.terminate()
     why = f"does not answer after {START_SECONDS:.0f} seconds" if process.returncode is None else "has not started"
     raise NotStarted(f"ccproxy {why}; its log says:\n{_tail(settings.port, begins)}")

@@ -71,3 +71,5 @@ class Answer:
             self._timer.cancel()
         if self._ping:
             self._ping.cancel()
+        # The request holds its answer: held by it in turn it would stay, a body of megabytes with it, until the collector comes.
+        self._headers = tuple

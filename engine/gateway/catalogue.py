@@ -21,14 +21,15 @@ def files(folders: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         # By their names: `openai` comes before `openai-chat`, which as paths they do not.
-        for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
+        for path in sorted(filter(Path.is_file, folder.glob("*.yaml")), key=lambda path: path.stem):
             found.setdefault(path.stem, path)
     return found
 
 
 def variables(path: Path) -> list[str]:
     """What a mapping needs of the environment: its key, and the parts of its address. Empty where it has no key."""
-    text = path.read_text(encoding="utf-8")
+    # What is no UTF-8 in it is told when it is loaded.
+    text = path.read_text(encoding="utf-8", errors="replace")
     key = _KEY_ENV.findall(text)[:1]
     return key and [*key, *VARIABLE.findall("".join(_BASE_URL.findall(text)))]
 

@@ -25,6 +25,7 @@ from engine.gateway.settings import (
     Timeouts,
     address,
     key_trouble,
+    url_trouble,
     without_key,
 )
 from engine.gateway.variables import Readable, held
@@ -171,6 +172,8 @@ class _FileReader(Values):
                 "timeout": self.seconds,
             },
         )
+        if not name.strip():
+            self.problems.add(key, "a provider has a name, by which models are asked for: NAME/MODEL")
         if any(separator in name for separator in SEPARATORS):
             self.problems.add(key, "a provider's name holds no '/' and no ',': a model's name follows behind one")
         if "mapping" not in told and name not in self.mappings:
@@ -180,12 +183,14 @@ class _FileReader(Values):
         if one is not None and pool is not None:
             self.problems.add(key, f"{name!r} has one key, `api_key`, or a pool of them, `api_keys`; not both")
         made = ProviderConfig(**{"mapping": name, **told}, keys=pool or one, place=key)
-        self._check_variables(name, made, key)
+        # Where an address or a key is given that cannot be used, that has been told.
+        if not self.fields(value, "").entries.keys() & {"base_url", "api_key", "api_keys"}:
+            self._check_variables(name, made, key)
         return made
 
     def _check_variables(self, name: str, made: ProviderConfig, place: Place) -> None:
         """What the mapping's text asks of the environment; what its parents ask is told when the provider is opened."""
-        if made.keys is None and made.base_url is None and made.mapping in self.mappings:
+        if made.mapping in self.mappings:
             needed = catalogue.variables(self.mappings[made.mapping])
             if needed and not self.environment.get(needed[0]):
                 self.problems.add(place, without_key(name, needed[0]))
@@ -200,6 +205,8 @@ class _FileReader(Values):
         url = self.text(value)
         if not url.startswith(("http://", "https://")):
             self.refuse(value.place, f"`base_url` begins with http:// or https://, not {url!r}")
+        if trouble := url_trouble(url):
+            self.refuse(value.place, f"`base_url` {trouble}")
         return url
 
     def key(self, value: Value) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,7 +97,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 def serve() -> None:
     """Serve until the parent is gone; its end of the standard input then closes, however it died."""
     # Whatever llama.cpp may print, the address is alone on the standard output.
-    with os.fdopen(os.dup(1), "w") as answer:
+    with suppress(BrokenPipeError), os.fdopen(os.dup(1), "w") as answer:
         os.dup2(2, 1)
         server = _load()
         print(server.listening_address, file=answer)

@@ -1,4 +1,4 @@
-"""The providers that can be called: each a mapping, an address, keys and a transport of its own."""
+"""The providers that can be called: each a mapping, an address, keys and connections of its own."""
 
 import os
 from collections.abc import Callable
@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from engine.gateway import catalogue
 from engine.gateway.breakers import Breakers
 from engine.gateway.compiled import Compiled
 from engine.gateway.keys import Keys
-from engine.gateway.settings import Config, ProviderConfig, Timeouts, key_trouble, without_key
-from engine.gateway.upstream import LazyTransport
+from engine.gateway.settings import Config, ProviderConfig, key_trouble, without_key
+from engine.gateway.upstream import Upstream
 from engine.gateway.variables import VARIABLE
 from engine.mapping.errors import MappingError, Problems
 from engine.mapping.mapping import Mapping
@@ -31,9 +29,8 @@ class Provider:
     base_url: str
     keys: Keys = field(repr=False)
     models: tuple[str, ...]
-    timeouts: Timeouts
     breakers: Breakers
-    transport: httpx.AsyncBaseTransport = field(repr=False)
+    upstream: Upstream = field(repr=False)
 
     @property
     def main(self) -> str | None:
@@ -113,9 +110,8 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         base_url=base_url.rstrip("/"),
         keys=Keys(_keys(name, wanted, mapping, environment)),
         models=wanted.models,
-        timeouts=replace(config.timeouts, **wanted.timeout),
         breakers=Breakers(config.breaker),
-        transport=LazyTransport(base_url),
+        upstream=Upstream(name, base_url, replace(config.timeouts, **wanted.timeout)),
     )
 
 

@@ -3,13 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from time import perf_counter
 from typing import Any
 
-import httpx
-
-from engine.gateway import http, logs, refusals, upstream
+from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
 from engine.gateway.attempts import Attempt, Attempts, merged
 from engine.gateway.config import Config
@@ -23,7 +21,8 @@ from engine.gateway.recording import Recording
 from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
-from engine.gateway.sections import Sections, TranslationError
+from engine.gateway.sections import TranslationError
+from engine.gateway.upstream import Reply
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
@@ -216,17 +215,15 @@ class _Call:
     def provider(self) -> Provider:
         return self.trying.target.provider
 
-    @asynccontextmanager
-    async def _post(self, where: dict[str, Any], body: Any) -> AsyncIterator[httpx.Response]:
+    async def _post(self, where: dict[str, Any], body: Any) -> Reply:
         """The provider's answer, unread; what passes until then is the provider's time."""
         data = body if isinstance(body, bytes) else http.json(body)
-        provider, headers = self.provider, where.get("headers", {})
         sent = perf_counter()
-        async with upstream.post(provider.name, provider.transport, where["url"], headers, data, provider.timeouts) as response:
-            self.waited += perf_counter() - sent
-            if self.recording:
-                self.recording.answered(response.status_code, response.headers.get("content-type", ""))
-            yield response
+        reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
+        self.waited += perf_counter() - sent
+        if self.recording:
+            self.recording.answered(reply)
+        return reply
 
     # Counting
 
@@ -243,10 +240,10 @@ class _Call:
         if where is None:
             return None
         with suppress(ApiError, TimeoutError, ValueError):
-            async with asyncio.timeout(COUNTING), self._post(where, made.count_body) as response:
-                reply = await upstream.read(made.provider, response)
-                if response.status_code == 200:
-                    return made.counted(jsontext.loads(reply))
+            async with asyncio.timeout(COUNTING):
+                with await self._post(where, made.count_body) as reply:
+                    counted = await reply.read()
+                    return made.counted(jsontext.loads(counted)) if reply.status == 200 else None
         return None
 
     # Answering
@@ -314,32 +311,32 @@ class _Call:
         if (events := exchange.answer_here()) is not None:
             await (self.answer.events(framing.encode(events), last=True) if stream else self.answer.json(200, fold(events)))
             return
-        async with self._asked(exchange) as response:
+        with await self._asked(exchange) as reply:
             work = self._pass_on if stream else self._gather if exchange.streams else self._whole
-            await work(exchange, response)
+            await work(exchange, reply)
 
     async def _relay(self, relay: Relay) -> None:
         """An answer that passes as it is."""
-        async with self._post(relay.endpoint(self.provider.base_url), self._body(relay)) as response:
-            if response.status_code < 400 and relay.streams and _is_stream(response):
-                await self._relay_stream(relay, response)
+        with await self._post(relay.endpoint(self.provider.base_url), self._body(relay)) as reply:
+            if reply.status < 400 and relay.streams and reply.is_stream:
+                await self._relay_stream(relay, reply)
                 return
-            data = b"".join([piece async for piece in self._timed(relay, response)])
-            if response.status_code >= 400:
-                error = relay.refuse(response.status_code, data, response.headers)
+            data = b"".join([piece async for piece in self._timed(reply)])
+            if reply.status >= 400:
+                error = relay.refuse(reply.status, data, reply.headers)
                 if relay.passes(data):
-                    error = Verbatim(error, response.status_code, data, passed(response.headers))
+                    error = Verbatim(error, reply.status, data, passed(reply.headers))
                 raise error
             answer = relay.answer(data)
             if self.answer.status:
                 raise ApiError(500, "api_error", f"{relay.provider}: after a silence it answered whole, and not with a stream")
             self._check_not_empty(jsontext.loads(answer))
-            self.passed = passed(response.headers)
+            self.passed = passed(reply.headers)
             await self.answer.body(200, answer)
 
-    async def _relay_stream(self, relay: Relay, response: httpx.Response) -> None:
-        self.passed = passed(response.headers)
-        pieces, opening = self._timed(relay, response), Opening(relay, may_be_empty=self.trying.is_last)
+    async def _relay_stream(self, relay: Relay, reply: Reply) -> None:
+        self.passed = passed(reply.headers)
+        pieces, opening = self._timed(reply), Opening(relay, may_be_empty=self.trying.is_last)
         async for piece in pieces:
             await self._pass_events(opening.receive(relay.receive(piece)))
             if relay.is_complete:
@@ -363,62 +360,62 @@ class _Call:
         if not self.trying.is_last and not message.get("content") and message.get("stop_reason") == "end_turn":
             raise refusals.empty(self.provider.name)
 
-    @asynccontextmanager
-    async def _asked(self, exchange: Exchange) -> AsyncIterator[httpx.Response]:
+    async def _asked(self, exchange: Exchange) -> Reply:
         """The provider's answer, unread. Raises ApiError where it refuses."""
-        async with self._post(exchange.endpoint(self.provider.base_url), self._body(exchange)) as response:
-            if response.status_code >= 400:
-                data = b"".join([piece async for piece in self._timed(exchange, response)])
-                raise exchange.refuse(response.status_code, data, response.headers)
-            yield response
+        reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange))
+        if reply.status < 400:
+            return reply
+        with reply:
+            data = b"".join([piece async for piece in self._timed(reply)])
+            raise exchange.refuse(reply.status, data, reply.headers)
 
-    async def _pieces(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, exchange: Exchange, reply: Reply) -> AsyncIterator[bytes]:
         """The answer as it comes, in several requests where the provider stops in its middle."""
-        async for data in self._timed(exchange, response):
+        async for data in self._timed(reply):
             yield data
         while exchange.streams and exchange.goes_on():
-            async with self._asked(exchange) as more:
-                async for data in self._timed(exchange, more):
+            with await self._asked(exchange) as more:
+                async for data in self._timed(more):
                     yield data
 
-    async def _timed(self, made: Sections, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _timed(self, reply: Reply) -> AsyncIterator[bytes]:
         """What passes between the pieces is the provider's time."""
         sent = perf_counter()
-        async for data in upstream.pieces(made.provider, response):
+        async for data in reply.pieces():
             self.waited += perf_counter() - sent
             if self.recording:
                 self.recording.hear(data)
             yield data
             sent = perf_counter()
 
-    async def _whole(self, exchange: Exchange, response: httpx.Response) -> None:
-        data = b"".join([piece async for piece in self._pieces(exchange, response)])
+    async def _whole(self, exchange: Exchange, reply: Reply) -> None:
+        data = b"".join([piece async for piece in self._pieces(exchange, reply)])
         try:
-            reply = jsontext.loads(data)
+            told = jsontext.loads(data)
         except ValueError:
-            raise exchange.refuse(502, data, response.headers) from None
-        message = exchange.answer(reply)
+            raise exchange.refuse(502, data, reply.headers) from None
+        message = exchange.answer(told)
         self._check_not_empty(message)
         await self.answer.json(200, message)
 
-    async def _gather(self, exchange: Exchange, response: httpx.Response) -> None:
+    async def _gather(self, exchange: Exchange, reply: Reply) -> None:
         """A whole answer from a provider that is asked for a stream."""
         events: list[dict[str, Any]] = []
         try:
-            async for data in self._pieces(exchange, response):
+            async for data in self._pieces(exchange, reply):
                 events += exchange.receive(data)
                 if exchange.over:
                     break
             events += exchange.finish()
         except framing.FramingError as error:
-            raise exchange.refuse(502, error.body.encode(), response.headers) from error
+            raise exchange.refuse(502, error.body.encode(), reply.headers) from error
         message = exchange.gather(events)
         self._check_not_empty(message)
         await self.answer.json(200, message)
 
-    async def _pass_on(self, exchange: Exchange, response: httpx.Response) -> None:
+    async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes."""
-        pieces = self._pieces(exchange, response)
+        pieces = self._pieces(exchange, reply)
         try:
             async for data in pieces:
                 await self._pass_events(framing.encode(exchange.receive(data)))
@@ -428,7 +425,7 @@ class _Call:
             events = exchange.finish()
         except Exception as error:
             if isinstance(error, framing.FramingError):
-                error = exchange.refuse(502, error.body.encode(), response.headers)
+                error = exchange.refuse(502, error.body.encode(), reply.headers)
             if not self.has_begun:
                 raise error from None
             # The client waits for an end, whatever happened.
@@ -445,12 +442,6 @@ class _Call:
         await self._pass_events(framing.encode(events), last=True)
         if exchange.is_complete:
             await _drain(pieces)
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    """Whether it may be a stream, by what it is said to be."""
-    said = response.headers.get("content-type", "")
-    return "json" not in said and "html" not in said
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from engine.gateway.exchange import Exchange
 from engine.gateway.relay import Relay
+from engine.gateway.upstream import Reply
 from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext
 from engine.wire.assembler import fold
@@ -37,10 +38,10 @@ class Recording:
         self._pieces: list[bytes] = []
         self._size = 0
 
-    def answered(self, status: int, content_type: str) -> None:
+    def answered(self, reply: Reply) -> None:
         """The provider has begun to answer; it may do so once more where it is asked to go on, which is left out."""
         if not self._status:
-            self._status, self._streams = status, "stream" in content_type
+            self._status, self._streams = reply.status, reply.is_stream
 
     def hear(self, piece: bytes) -> None:
         self._size += len(piece)

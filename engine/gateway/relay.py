@@ -151,7 +151,8 @@ class Relay(Sections):
 
 def passed(headers: Headers[str, str]) -> list[tuple[str, str]]:
     """Those of the provider's headers that are the client's affair: its limits and when to try again, not whose account it is."""
-    return [(name, value) for name, value in headers.items() if name.startswith(_PASSED) and name != _ACCOUNT]
+    told = ((name.lower(), value) for name, value in headers.items())
+    return [(name, value) for name, value in told if name.startswith(_PASSED) and name != _ACCOUNT]
 
 
 def _renamed(data: bytes, model: str, wanted: Any, read: Callable[[bytes], Any]) -> bytes | None:

@@ -58,7 +58,7 @@ class Service:
     async def _close_if_done(self) -> None:
         if self._is_replaced and not self._requests:
             for provider in self.providers.values():
-                await provider.transport.aclose()
+                await provider.upstream.close()
 
 
 class NotReloaded(Exception):

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine.gateway.names import Named
 from engine.mapping.errors import Place
 
 HOME = Path("~/.ccproxy")
+APPENDED = ("/chat/completions", "/responses", "/messages")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -119,7 +121,28 @@ def key_trouble(key: str) -> str | None:
     """Why a key cannot stand in a header; None where it can. What is pasted brings curly quotes and line ends along."""
     if not key:
         return "is empty"
-    return None if key.isascii() and key.isprintable() else "holds a character that no key has: was it pasted with quotes?"
+    return (
+        None if key.isascii() and key.isprintable() else "holds a character that no key has, such as a curly quote or a line end"
+    )
+
+
+def url_trouble(url: str) -> str | None:
+    """Why no path can be appended to an address, or nobody asked there; None where all is well."""
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        return f"is no address: {error}"
+    if not url.isprintable() or " " in url:
+        return "holds a space or a line end"
+    if not has_host:
+        return "names no host"
+    if parts.username is not None:
+        return "holds a name or a password, which would be shown: a key belongs in `api_key`"
+    if parts.query or parts.fragment:
+        return "ends before any '?' and '#': paths are appended to it"
+    known = next((path for path in APPENDED if parts.path.rstrip("/").endswith(path)), None)
+    return f"ends before {known}, which the mapping appends" if known else None
 
 
 def without_key(provider: str, variable: str) -> str:

@@ -1,62 +1,124 @@
-"""Connections to providers: httpx's transport interface, aiohttp underneath.
-
-httpx's own connection pool searches all its connections at every request and collapses under load (a tenth of the
-requests a second at 64 connections); its transport interface is the seam, so that tests can bring a MockTransport.
-"""
+"""Connections to providers: aiohttp's client, whose connections are found by address and not by looking through all of them."""
 
 import errno
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
-
-import httpx
 
 from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
 
+if TYPE_CHECKING:
+    import aiohttp
+
 _BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 """What an error says of a connection that there was."""
 
+_HEADERS = {
+    "content-type": "application/json",
+    # Compressed streams come in bursts.
+    "accept-encoding": "identity",
+    "user-agent": "ccproxy",
+}
 
-class LazyTransport(httpx.AsyncBaseTransport):
-    """The transport for one provider's address.
+
+class Upstream:
+    """The connections to one provider's address, and how long they may take.
 
     aiohttp's session is made at the first request: it wants a running loop, and its import costs more than the rest.
     """
 
-    def __init__(self, base_url: str):
-        self.base_url = base_url
-        self._inner: httpx.AsyncBaseTransport | None = None
+    def __init__(self, provider: str, base_url: str, timeouts: Timeouts):
+        self.provider = provider
+        self.timeouts = timeouts
+        self._base_url = base_url
+        self._session: aiohttp.ClientSession | None = None
+        self._options: dict[str, Any] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._inner is None:
-            self._inner = self._open()
-        return await self._inner.handle_async_request(request)
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> "Reply":
+        """Send a body. Raises ApiError where the provider cannot be reached, or sends elsewhere."""
+        session = self._session or self._open()
+        try:
+            response = await session.post(url, headers={**_HEADERS, **headers}, data=body, **self._options)
+        except (OSError, ValueError, _client_error()) as error:
+            raise unreachable(self.provider, url, error) from error
+        if 300 <= response.status < 400:
+            response.close()
+            raise _redirected(self.provider, url, response.status, response.headers.get("location", ""))
+        return Reply(self.provider, url, response)
 
-    def _open(self) -> httpx.AsyncBaseTransport:
+    def _open(self) -> "aiohttp.ClientSession":
         import aiohttp
-        from httpx_aiohttp import AiohttpTransport
 
         trust = ssl.create_default_context()
-        # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=trust)
-        session = aiohttp.ClientSession(
-            connector=connector,
+        self._options = {
+            "allow_redirects": False,
+            "timeout": aiohttp.ClientTimeout(sock_connect=self.timeouts.connect, sock_read=self.timeouts.silence),
+            "proxy": _environments_proxy(self._base_url),
+        }
+        self._session = aiohttp.ClientSession(
+            # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=trust),
             auto_decompress=False,
             # With trust_env aiohttp would take more than proxies from the environment: passwords out of ~/.netrc.
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
-        proxy = _environments_proxy(self.base_url)
-        return AiohttpTransport(verify=trust, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
+        return self._session
 
-    async def aclose(self) -> None:
-        if self._inner is not None:
-            await self._inner.aclose()
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class Reply:
+    """A provider's answer: `status`, `headers` by their names in any case, and the body as it comes.
+
+    It is a context: to leave that before the end closes the connection, which is what stops the provider.
+    """
+
+    def __init__(self, provider: str, url: str, response: "aiohttp.ClientResponse"):
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._provider = provider
+        self._url = url
+        self._response = response
+
+    def __enter__(self) -> "Reply":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._response.release()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ApiError where it breaks off."""
+        try:
+            async for data in self._response.content.iter_any():
+                yield data
+        except (OSError, _client_error()) as error:
+            raise unreachable(self._provider, self._url, error) from error
+
+    async def read(self) -> bytes:
+        """The whole body. Raises ApiError where it breaks off."""
+        return b"".join([data async for data in self.pieces()])
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it may be a stream, by what it is said to be."""
+        said = self.headers.get("content-type", "")
+        return "json" not in said and "html" not in said
+
+
+@lru_cache(maxsize=1)
+def _client_error() -> "type[aiohttp.ClientError]":
+    import aiohttp
+
+    return aiohttp.ClientError
 
 
 def _environments_proxy(base_url: str) -> str | None:
@@ -66,6 +128,7 @@ def _environments_proxy(base_url: str) -> str | None:
     return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     try:
@@ -74,78 +137,24 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-@asynccontextmanager
-async def post(
-    provider: str,
-    transport: httpx.AsyncBaseTransport,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    timeouts: Timeouts,
-) -> AsyncIterator[httpx.Response]:
-    """Send a body and hand over the answer, unread. Leaving the block early closes the connection, which is what
-    stops the provider. Raises ApiError where the provider cannot be reached."""
-    request = httpx.Request(
-        "POST",
-        url,
-        headers={
-            "content-type": "application/json",
-            # Compressed streams come in bursts.
-            "accept-encoding": "identity",
-            "user-agent": "ccproxy",
-            **headers,
-        },
-        content=body,
-        extensions={"timeout": {"connect": timeouts.connect, "read": timeouts.silence}},
-    )
-    try:
-        response = await transport.handle_async_request(request)
-    except httpx.TransportError as error:
-        raise unreachable(provider, url, error) from error
-    response.request = request
-    try:
-        if 300 <= response.status_code < 400:
-            raise _redirected(provider, url, response)
-        yield response
-    finally:
-        await response.aclose()
-
-
-def _redirected(provider: str, url: str, response: httpx.Response) -> ApiError:
+def _redirected(provider: str, url: str, status: int, location: str) -> ApiError:
     """No API redirects; http for https and a path that is missing do."""
-    there = urlsplit(response.headers.get("location", ""))
+    there = urlsplit(location)
     where = f"{there.scheme}://{there.netloc}{there.path}" if there.netloc else there.path or "another address"
-    words = f"{provider}: {url} redirects to {where} (HTTP {response.status_code}); check its base_url"
+    words = f"{provider}: {url} redirects to {where} (HTTP {status}); check its base_url"
     return ApiError(400, "invalid_request_error", words, should_retry=False)
 
 
-async def read(provider: str, response: httpx.Response) -> bytes:
-    """The whole of an answer. Raises ApiError where it breaks off."""
-    try:
-        return await response.aread()
-    except httpx.TransportError as error:
-        raise unreachable(provider, str(response.request.url), error) from error
-
-
-async def pieces(provider: str, response: httpx.Response) -> AsyncIterator[bytes]:
-    """An answer as it comes. Raises ApiError where it breaks off."""
-    try:
-        async for data in response.aiter_bytes():
-            yield data
-    except httpx.TransportError as error:
-        raise unreachable(provider, str(response.request.url), error) from error
-
-
-def unreachable(provider: str, url: str, error: httpx.TransportError) -> ApiError:
+def unreachable(provider: str, url: str, error: Exception) -> ApiError:
     """The client's error for a provider that does not answer: the host is named, its path and query are not."""
+    import aiohttp
+
     host = urlsplit(url).netloc
-    # httpx-aiohttp tells a refused connection as a timeout; the exception beneath knows better.
-    cause = error.__cause__ or error
-    if isinstance(error, httpx.ReadTimeout):
+    if isinstance(error, aiohttp.SocketTimeoutError):
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
-    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+    if isinstance(error, TimeoutError):
         return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _BROKEN:
-        return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {cause.strerror or cause}")
+    if isinstance(error, OSError) and error.errno is not None and error.errno not in _BROKEN:
+        return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {error.strerror or error}")
     # A connection that was kept for the next request may be closed at the moment of the next request.
-    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {cause}", should_retry=True)
+    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {error}", should_retry=True)

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+WIDE = 200
+"""Characters of a line that are shown: what was written for a machine has no others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -31,12 +34,16 @@ class Place:
         return f"{self.source.name}:{self.line}:{self.column}"
 
     def picture(self) -> str:
-        """The line with carets under the stretch."""
-        text = self.source.line(self.line)
+        """The line with carets under the stretch; of a long line what stands around it."""
+        line = self.source.line(self.line)
+        skipped = max(0, self.column - WIDE // 2) if len(line) > WIDE else 0
+        text = ("…" if skipped else "") + line[skipped + bool(skipped) :][: WIDE - bool(skipped)]
+        text += "…" if skipped + WIDE < len(line) else ""
         number = f"{self.line:3}"
         margin = " " * len(number)
-        room = max(1, min(self.length, len(text) - self.column + 1))
-        return f"{margin} |\n{number} | {text}\n{margin} | {' ' * (self.column - 1)}{'^' * room}"
+        start = self.column - 1 - skipped
+        room = max(1, min(self.length, len(text) - start))
+        return f"{margin} |\n{number} | {text}\n{margin} | {' ' * start}{'^' * room}"
 
 
 @dataclass(frozen=True, slots=True)

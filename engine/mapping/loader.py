@@ -43,7 +43,10 @@ def _chain(path: Path, folders: Sequence[Path], problems: Problems) -> list[_Lin
     """The file, its parent, the parent's parent and so on."""
     chain: list[_Link] = []
     while True:
-        source = Source(_shown(path), path.read_text(encoding="utf-8"))
+        source = Source(_shown(path), path.read_text(encoding="utf-8", errors="replace"))
+        if (offset := source.text.find("\ufffd")) >= 0:
+            before = source.text[:offset].split("\n")
+            problems.add(Place(source, len(before), len(before[-1]) + 1), "this is no UTF-8: save the file in that encoding")
         value = read(source, problems)
         if not isinstance(value, Fields):
             problems.add(value.place, "a mapping is an object: keys and values")
