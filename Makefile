@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench image image-check update pin clean
+.PHONY: run test e2e check bench image image-check update pin clean
 
 run: .venv/run
 	$(BIN)/ccproxy start
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+e2e: .venv/test ## real Claude Code, in sessions with scripted providers; where it cannot be had, that is said
+	$(BIN)/python -m tests.e2e
 
 check: .venv/test ## lint, types, mappings
 	$(BIN)/ruff check .

@@ -159,6 +159,14 @@ def test_thinking_that_is_not_shown_is_in_the_state():
     assert blocks(*deltas, seal=seal, show_thinking=False) == [("", 'sealed {"signature": "s", "thinking": "ab"}'), "c"]
 
 
+def test_no_thinking_comes_behind_the_last_words_for_a_client_that_takes_the_last_block_for_the_answer():
+    late = {"text": "a"}, {"signature": "s"}
+    assert blocks(*late) == ["a", ("", "s")]
+    assert blocks(*late, words_last=True) == ["a"]
+    assert blocks(*late, {"text": "b"}, words_last=True) == ["ab"]
+    assert blocks(*late, call("{}", name="R"), words_last=True)[-1] == ["R", {}]
+
+
 def test_redacted_thinking_is_a_block_of_its_own():
     assert blocks({"redacted": "x"}, {"redacted": "y"}, {"text": "a"}) == [
         {"type": "redacted_thinking", "data": "x"},

@@ -14,6 +14,9 @@ Event = dict[str, Any]
 MOST_REQUESTS = 40
 """How often the rest of one answer is asked for; each may hold tens of thousands of tokens."""
 
+OF_CLAUDE_CODE = ("omitted", "updates")
+"""How Claude Code has thinking displayed (client.md 2.2): it takes the last block of an answer for its words."""
+
 PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 """What the tokens of a prompt are counted under."""
 
@@ -62,6 +65,7 @@ class Exchange(Sections):
             asked_stops=self.asked.get("stop_sequences") or (),
             seal=self._seal,
             show_thinking=thinking.get("display") != "omitted",
+            words_last=thinking.get("display") in OF_CLAUDE_CODE,
             single_call=self.facts.single_call == "enforced" and bool(choice.get("disable_parallel_tool_use")),
         )
 

@@ -69,6 +69,7 @@ class Assembler:
         asked_stops: Collection[str] | None = None,
         seal: Callable[[dict[str, Any]], str] | None = None,
         show_thinking: bool = True,
+        words_last: bool = False,
         single_call: bool = False,
         input_tokens: int = 0,
     ) -> None:
@@ -79,7 +80,8 @@ class Assembler:
         provider was offered them. stop_sequences: those to be enforced here.
         asked_stops: all that the client asked for, since a provider may stop at its own (S40); None: whatever it says.
         seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
-        show_thinking: whether the client sees it, or only its signature. single_call: the first call is all that is told.
+        show_thinking: whether the client sees it, or only its signature. words_last: no thinking comes behind the last words,
+        which `claude -p` would take for the answer. single_call: the first call is all that is told.
         input_tokens: an estimate.
         """
         self.failure: dict[str, Any] | None = None
@@ -102,7 +104,9 @@ class Assembler:
         }
         self._blocks = Blocks(self._message)
         calls = ToolCalls(message_id, taken_ids, tool_names)
-        self._content = Content(self._blocks, calls, seal or _own, show_thinking=show_thinking, single_call=single_call)
+        self._content = Content(
+            self._blocks, calls, seal or _own, show_thinking=show_thinking, words_last=words_last, single_call=single_call
+        )
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
         self._call_tags = CallTags(tagged_tools) if tagged_tools else None
         self._items = Items()

@@ -29,6 +29,7 @@ class Content:
         seal: Callable[[dict[str, Any]], str],
         *,
         show_thinking: bool,
+        words_last: bool,
         single_call: bool,
     ) -> None:
         self.has_calls = False
@@ -37,6 +38,7 @@ class Content:
         self._calls = calls
         self._seal = seal
         self._show_thinking = show_thinking
+        self._words_last = words_last
         self._single_call = single_call
         self._begun_calls = 0
         self._searched: set[str] = set()
@@ -95,8 +97,7 @@ class Content:
         """Nothing more comes: what waits is written, complete or not."""
         while self._waiting:
             self._write_next()
-        if self._blocks.kind == "text" and not self._show_thinking:
-            # `claude -p` takes the last block for the answer, and an answer that ends in thinking for an empty one.
+        if self._blocks.kind == "text" and self._words_last:
             self._state.clear()
         self._close()
 
