@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test e2e check bench image image-check update pin clean
+.PHONY: run test e2e check bench bench-proxy bench-docs image image-check update pin clean
 
 run: .venv/run
 	$(BIN)/ccproxy start
@@ -24,6 +24,12 @@ check: .venv/test ## lint, types, mappings
 bench: .venv/test
 	$(BIN)/python -m pytest bench -o addopts=-q --capture=no
 	$(BIN)/ccproxy bench
+
+bench-proxy: .venv/test ## the proxy beside a hand-written one; BENCH="--peer name=http://…"
+	$(BIN)/python -m bench.proxies $(BENCH)
+
+bench-docs: ## the newest results into docs/performance.md
+	$(BIN)/python -m bench.report
 
 image:
 	docker build --tag ccproxy .

@@ -15,8 +15,9 @@ from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
 from engine.gateway.metrics import added
 from engine.gateway.names import plain_name
-from engine.gateway.service import NotReloaded, Service, Services
+from engine.gateway.service import NotReloaded, Service, Services, settle
 from engine.gateway.shared import Shared, Told
+from engine.wire import tokens
 from engine.wire.errors import ApiError
 
 log = logging.getLogger("ccproxy")
@@ -82,7 +83,7 @@ class Application:
         except ApiError as error:
             id = http.request_id()
             self.services.metrics.refused[error.type] += 1
-            log.info("%s %s %s %d", id, scope["method"], http.one_line(scope["path"]), error.status)
+            log.info("%s %d", http.one_line(f"{id} {scope['method']} {scope['path']}"), error.status)
             asks = error.status == 401 and scope["path"] in access.FOR_BROWSERS
             await http.send_error(send, error, id, [access.ASK_FOR_PASSWORD] if asks else [])
         except Exception:
@@ -104,8 +105,8 @@ class Application:
         if route[0] == "GET" and route[1].startswith("/v1/models/"):
             return self.model
         if any(route[1] == known for _, known in self.routes | self.open_routes):
-            raise ApiError(405, "invalid_request_error", f"{route[1]} does not take {route[0]}")
-        raise ApiError(404, "not_found_error", f"there is nothing at {route[1]}")
+            raise ApiError(405, "invalid_request_error", http.one_line(f"{route[1]} does not take {route[0]}"))
+        raise ApiError(404, "not_found_error", http.one_line(f"there is nothing at {route[1]}"))
 
     # While it runs
 
@@ -115,6 +116,7 @@ class Application:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 watching = asyncio.create_task(self.watch())
+                settle()
             else:
                 self.is_stopping = True
                 if watching:
@@ -127,10 +129,12 @@ class Application:
     async def watch(self) -> None:
         """Tell the other workers, reload when one of them has, and when a file changes where the configuration wants that."""
         while True:
+            await asyncio.sleep(EVERY)
+            if "longContext" in self.service.config.routes:
+                tokens.load()  # a third of a second, which nobody waits for yet
             self.shared.tell(self.told())
             if self.shared.must_reload() or self.services.is_outdated:
                 await self.reload_by_itself()
-            await asyncio.sleep(EVERY)
 
     async def reload_by_itself(self) -> None:
         """Where nobody waits for an answer: what is wrong is told in the log."""

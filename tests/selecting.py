@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any
 
 from engine.mapping.functions import FUNCTIONS
-from engine.mapping.selectors import Selector, compile_selector, fields_of, namespace
+from engine.mapping.namespaces import namespace
+from engine.mapping.selectors import Selector, compile_selector, fields_of
 
 
 def compiled(text: str, names: str = "", condition: bool = False) -> Selector:

@@ -4,17 +4,24 @@ import hmac
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from engine.gateway.config import Config
-from engine.gateway.http import Scope, header
+from engine.gateway.http import Scope, header, headers, one_line
 from engine.gateway.settings import Network
 from engine.gateway.upstream import is_loopback
 from engine.wire.errors import ApiError
 
 FOR_BROWSERS = ("/", "/status")
 """What a person opens: a browser asks for the key itself, and sends it as a password (RFC 7617)."""
+
+LONGEST_PLACE = 300
+"""Characters of a Host or an Origin: a name of the DNS has 253 at most."""
+
+OTHER_WORDS = (b"forwarded", b"x-real-ip", b"via")
+"""By which a proxy may tell that it asks for somebody else; for whom is read in X-Forwarded-For alone."""
 
 ASK_FOR_PASSWORD = ("www-authenticate", 'Basic realm="ccproxy, with its key as the password", charset="UTF-8"')
 
@@ -55,9 +62,16 @@ def _given(scope: Scope) -> list[str]:
     scheme, _, credentials = (header(scope, b"authorization") or "").partition(" ")
     given = [header(scope, b"x-api-key") or ""]
     if scheme.lower() == "basic":
-        # A browser adds the password to whatever a foreign page has it ask: it opens nothing that changes anything.
-        return [*given, _password(credentials)] if scope["method"] == "GET" and scope["path"] in FOR_BROWSERS else given
+        return [*given, _password(credentials)] if _may_be_typed(scope) else given
     return [*given, credentials.strip() if scheme.lower() == "bearer" else scheme]
+
+
+def _may_be_typed(scope: Scope) -> bool:
+    """Whether a password opens this. A browser adds it to whatever a foreign page has it ask, too: it opens nothing that
+    changes anything, and for a foreign page only what a click on a link opens."""
+    is_foreign = header(scope, b"sec-fetch-site") in ("cross-site", "same-site")
+    is_link = header(scope, b"sec-fetch-dest") == "document"
+    return scope["method"] == "GET" and scope["path"] in FOR_BROWSERS and (is_link or not is_foreign)
 
 
 def _password(credentials: str) -> str:
@@ -72,27 +86,27 @@ def _password(credentials: str) -> str:
 
 def _check_local(scope: Scope, trusted: Sequence[Network]) -> None:
     client = scope.get("client")
-    forwarded = header(scope, b"x-forwarded-for")
-    if client and not is_loopback(_asker(client[0], forwarded, trusted)):
+    if client and not is_loopback(_asker(client[0], scope, trusted)):
         raise ApiError(403, "permission_error", "without `api_key` in its configuration ccproxy serves only this machine")
     # A page from elsewhere can make the browser ask this machine: by a name that it has pointed here (DNS rebinding), or
     # across origins. Neither gets an answer. https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin
     for name in (b"host", b"origin"):
-        value = header(scope, name)
-        if value and not is_loopback(_host(value if name == b"origin" else f"//{value}")):
-            raise ApiError(403, "permission_error", f"the {name.decode()} {value!r} is not this machine")
+        for value in headers(scope, name):
+            if value and not _is_here(value):
+                raise ApiError(403, "permission_error", f"the {name.decode()} {one_line(value)!r} is not this machine")
     if header(scope, b"sec-fetch-site") == "cross-site":
         raise ApiError(403, "permission_error", "a page from elsewhere may not ask this machine")
 
 
-def _asker(peer: str, forwarded: str | None, trusted: Sequence[Network]) -> str:
+def _asker(peer: str, scope: Scope, trusted: Sequence[Network]) -> str:
     """Whose request it is. Only proxies that the configuration names are believed about that; one that it does not name
-    asks for somebody else all the same."""
-    if forwarded is None:
+    asks for somebody else all the same, and so does one that says it in other words."""
+    # In all lines: some proxies leave what the asker has sent, and add a line of their own.
+    hops = [hop.strip() for line in headers(scope, b"x-forwarded-for") for hop in line.split(",")]
+    if not hops and not any(headers(scope, word) for word in OTHER_WORDS):
         return peer
-    if not _is_among(peer, trusted):
+    if not hops or not _is_among(peer, trusted):
         return "somebody behind an unknown proxy"
-    hops = [hop.strip() for hop in forwarded.split(",")]
     return next((hop for hop in reversed(hops) if not _is_among(hop, trusted)), hops[0])
 
 
@@ -104,6 +118,12 @@ def _is_among(address: str, networks: Iterable[Network]) -> bool:
     return any(found in network for network in networks if network.version == found.version)
 
 
+def _is_here(place: str) -> bool:
+    """Whether a Host, or the origin of a page, is this machine."""
+    return len(place) <= LONGEST_PLACE and is_loopback(_host(place if "://" in place else f"//{place}"))
+
+
+@lru_cache(maxsize=1024)
 def _host(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""

@@ -133,13 +133,17 @@ class Exchange(Sections):
         return self._assembler.fail(error.type, error.message)
 
     def _feed(self, chunks: list[Any]) -> list[Event]:
-        return [event for chunk in chunks for event in self._say(self.run(self.mapping.stream, chunk, self.model))]
+        for chunk in chunks:
+            self._hear(self.run(self.mapping.stream, chunk, self.model))
+        return self._assembler.take()
 
     def _say(self, deltas: list[dict[str, Any]]) -> list[Event]:
-        events: list[Event] = []
+        self._hear(deltas)
+        return self._assembler.take()
+
+    def _hear(self, deltas: list[dict[str, Any]]) -> None:
         for delta in deltas:
-            events += self._assembler.feed(self._error_delta(delta) if "error" in delta else delta)
-        return events
+            self._assembler.hear(self._error_delta(delta) if "error" in delta else delta)
 
     def _error_delta(self, delta: dict[str, Any]) -> dict[str, Any]:
         """What the provider reports in place of an answer, in Anthropic's words."""

@@ -64,15 +64,26 @@ def read_json(data: bytes) -> Any:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """A request header's first value."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            told: str = value.decode("latin-1")
+            return told
+    return None
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """All values of a request header that stands there several times."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def protocol_headers(scope: Scope) -> dict[str, str]:
     """Those of a request's headers that belong to Anthropic's protocol and to its client; no key is among them."""
     told: dict[str, str] = {}
-    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
-        if name.startswith(("anthropic-", "x-claude-code-")) and value.isprintable() and value.isascii():
-            told[name] = f"{told[name]},{value}" if name in told else value
+    for raw_name, raw_value in scope["headers"]:
+        if raw_name.startswith((b"anthropic-", b"x-claude-code-")):
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            if value.isprintable() and value.isascii():
+                told[name] = f"{told[name]},{value}" if name in told else value
     return told
 
 
@@ -83,6 +94,8 @@ def request_id() -> str:
 
 def one_line(text: str) -> str:
     """Text that may stand in a header or a line of the log: names come from outside, and may hold anything at any length."""
+    if len(text) <= LONGEST_LINE and text.isascii() and text.isprintable():
+        return text
     return "".join(character if " " <= character <= "~" else "?" for character in text[:LONGEST_LINE])
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from engine.gateway import http
 
+# What no line tells need not be found out.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
 _FIELDS = "fields"
 _log = logging.getLogger("ccproxy")
 
@@ -38,7 +41,9 @@ def access(id: str, where: str, status: int, seconds: float, told: Mapping[str, 
     """The line of a request that has ended; what is told of it besides has its name before it."""
     if not _log.isEnabledFor(logging.INFO):
         return
-    more = "".join(f" {name}={value}" for name, value in told.items())
-    fields = {"request_id": id, "way": where, "status": status, "ms": round(seconds * 1000, 1), **told}
+    more = "".join([f" {name}={value}" for name, value in told.items()])
     line = http.one_line(f"{id} {where} {status} {seconds * 1000:.0f} ms{more}")
-    _log.info("%s", line, extra={_FIELDS: fields})
+    # Made by hand: logging looks through the stack for who logs, which takes longer than all the rest.
+    record = logging.LogRecord(_log.name, logging.INFO, "", 0, line, (), None)
+    setattr(record, _FIELDS, {"request_id": id, "way": where, "status": status, "ms": round(seconds * 1000, 1), **told})
+    _log.handle(record)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from math import log2
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 USAGE = {
     "input_tokens": "input_price",
@@ -37,8 +37,8 @@ class Times:
         self.buckets: Counter[int] = Counter()
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.buckets[round(log2(max(seconds, 1e-6)) * STEPS)] += 1
+    def add(self, seconds: float, bucket: int) -> None:
+        self.buckets[bucket] += 1
         self.total += seconds
 
     def __iadd__(self, other: "Times") -> "Times":
@@ -54,6 +54,10 @@ class Times:
             if left <= 0:
                 return float(2 ** (bucket / STEPS))
         return None
+
+
+def bucket_of(seconds: float) -> int:
+    return round(log2(seconds) * STEPS) if seconds > 1e-6 else -20 * STEPS
 
 
 @dataclass(slots=True)
@@ -79,15 +83,18 @@ class Tally:
         """Those that failed; that a client has left is no failure."""
         return sum(count for status, count in self.statuses.items() if status >= 400 and status != 499)
 
-    def add(self, call: "Call") -> None:
+    def add(self, call: "Call", cost: float | None, buckets: tuple[int, int, int]) -> None:
+        """One more request. `buckets` are those of its whole, first and own time."""
         self.statuses[call.status] += 1
-        self.tokens.update(call.tokens)
-        if call.cost is not None:
-            self.cost = (self.cost or 0.0) + call.cost
-        self.whole.add(call.whole)
-        for times, seconds in ((self.first, call.first), (self.own, call.own)):
-            if seconds is not None:
-                times.add(seconds)
+        for kind, count in call.tokens.items():
+            self.tokens[kind] += count
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+        self.whole.add(call.whole, buckets[0])
+        if call.first is not None:
+            self.first.add(call.first, buckets[1])
+        if call.own is not None:
+            self.own.add(call.own, buckets[2])
 
     def __iadd__(self, other: "Tally") -> "Tally":
         self.statuses.update(other.statuses)
@@ -100,14 +107,16 @@ class Tally:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Which way a request went, and for whom."""
 
     route: str
     provider: str
     model: str
     key: str | None
+
+
+OTHER = Way("other", "other", "other", None)
 
 
 @dataclass(slots=True)
@@ -180,13 +189,13 @@ class Metrics:
         """The call is over, and says what became of it."""
         self.running.pop(call.id, None)
         minute = int(time() // 60)
-        self._forget(minute)
-        for tally in (
-            _of(self.ways, call.way, Way("other", "other", "other", None)),
-            _of(self.today, (call.provider, call.model), ("other", "other")),
-            self.minutes.setdefault(minute, Tally()),
-        ):
-            tally.add(call)
+        if minute not in self.minutes:
+            self._begin_minute(minute)
+        cost = call.cost
+        buckets = (bucket_of(call.whole), bucket_of(call.first or 0.0), bucket_of(call.own or 0.0))
+        _of(self.ways, call.way, OTHER).add(call, cost, buckets)
+        _of(self.today, (call.provider, call.model), OTHER[1:3]).add(call, cost, buckets)
+        self.minutes[minute].add(call, cost, buckets)
         for name, reason in call.lost.items():
             _count(self.lost, (call.provider, name, reason), (call.provider, "other", ""))
         if call.error:
@@ -196,8 +205,9 @@ class Metrics:
         """A provider did not answer, whatever came after it."""
         _count(self.failed, (provider, model, status), (provider, "other", status))
 
-    def _forget(self, minute: int) -> None:
-        """What is older than the hour, and yesterday."""
+    def _begin_minute(self, minute: int) -> None:
+        """What is older than the hour is forgotten, and yesterday."""
+        self.minutes[minute] = Tally()
         for old in [one for one in self.minutes if one <= minute - MINUTES]:
             del self.minutes[old]
         if self.day != date.today():
@@ -217,7 +227,10 @@ class Metrics:
 
 
 def _of(tallies: dict[Any, Tally], key: Any, other: Any) -> Tally:
-    return tallies.setdefault(key if key in tallies or len(tallies) < MOST_WAYS else other, Tally())
+    if key not in tallies:
+        key = key if len(tallies) < MOST_WAYS else other
+        tallies.setdefault(key, Tally())
+    return tallies[key]
 
 
 def _count(counter: Counter[Any], key: Any, other: Any) -> None:

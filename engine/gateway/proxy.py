@@ -22,7 +22,7 @@ from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
 from engine.gateway.sections import TranslationError
-from engine.gateway.upstream import Reply
+from engine.gateway.upstream import Reply, limited
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
@@ -30,6 +30,9 @@ from engine.wire.errors import ApiError
 log = logging.getLogger("ccproxy")
 
 SESSION = "x-claude-code-session-id"
+
+LOOK_AFTER = 0.1
+"""Seconds after which it is looked whether the client is still there."""
 
 COUNTING = 10.0
 """Seconds that a provider may take to count tokens; then they are counted here."""
@@ -57,6 +60,31 @@ class Proxy:
 
     async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
+
+
+class _Watch:
+    """Cancels the task that made it when the client leaves. Most answers are there before it is worth the while to look."""
+
+    def __init__(self, receive: Receive):
+        self.has_left = False
+        self._receive = receive
+        self._work = asyncio.current_task()
+        self._looking: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._begin)
+
+    def _begin(self) -> None:
+        self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        await http.client_left(self._receive)
+        self.has_left = True
+        if self._work:
+            self._work.cancel()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._looking:
+            self._looking.cancel()
 
 
 class _Call:
@@ -134,21 +162,15 @@ class _Call:
 
     async def _while_client_stays(self, work: Awaitable[None]) -> None:
         """When the client leaves, the work for it stops, and with it the provider's. Raises ClientLeft then."""
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.create_task(self._watch(task))
+        watch = _Watch(self.receive)
         try:
             await work
         except asyncio.CancelledError:
-            if not watch.done():
+            if not watch.has_left:
                 raise
             raise ClientLeft from None
         finally:
-            watch.cancel()
-
-    async def _watch(self, work: "asyncio.Task[Any]") -> None:
-        await http.client_left(self.receive)
-        work.cancel()
+            watch.end()
 
     def _api_error(self, error: Exception) -> ApiError:
         """What the client is told of trouble; what only its maker can mend goes to the log as well."""
@@ -321,7 +343,7 @@ class _Call:
             if reply.status < 400 and relay.streams and reply.is_stream:
                 await self._relay_stream(relay, reply)
                 return
-            data = b"".join([piece async for piece in self._timed(reply)])
+            data = b"".join([piece async for piece in limited(relay.provider, self._timed(reply))])
             if reply.status >= 400:
                 error = relay.refuse(reply.status, data, reply.headers)
                 if relay.passes(data):
@@ -366,7 +388,7 @@ class _Call:
         if reply.status < 400:
             return reply
         with reply:
-            data = b"".join([piece async for piece in self._timed(reply)])
+            data = b"".join([piece async for piece in limited(exchange.provider, self._timed(reply))])
             raise exchange.refuse(reply.status, data, reply.headers)
 
     async def _pieces(self, exchange: Exchange, reply: Reply) -> AsyncIterator[bytes]:
@@ -389,7 +411,7 @@ class _Call:
             sent = perf_counter()
 
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
-        data = b"".join([piece async for piece in self._pieces(exchange, reply)])
+        data = b"".join([piece async for piece in limited(exchange.provider, self._pieces(exchange, reply))])
         try:
             told = jsontext.loads(data)
         except ValueError:
@@ -402,7 +424,7 @@ class _Call:
         """A whole answer from a provider that is asked for a stream."""
         events: list[dict[str, Any]] = []
         try:
-            async for data in self._pieces(exchange, reply):
+            async for data in limited(exchange.provider, self._pieces(exchange, reply)):
                 events += exchange.receive(data)
                 if exchange.over:
                     break

@@ -50,7 +50,7 @@ class Relay(Sections):
         self.failure: ApiError | None = None
         self._asked_model: str = request["model"]
         self._is_named = self._asked_model == model
-        self._kept = b""
+        self._kept = bytearray()
         self.request = native.adapt(request, self.facts, self.lost)
         self._made = self._said_by_the_mapping(self.request)
         self.lost |= {name: mapping.reason(name) for name in self.request.keys() - self._made.keys() - {"model"}}
@@ -78,14 +78,18 @@ class Relay(Sections):
 
     def receive(self, data: bytes) -> bytes:
         """What of the stream can go on: whole events, since a ping may come between any two pieces."""
-        data = self._kept + data
-        ends = [end.end() for end in _EVENT_END.finditer(data)]
-        whole, self._kept = (data[: ends[-1]], data[ends[-1] :]) if ends else (b"", data)
+        # Looked for where it can be: to read all that is kept again for each piece of an event would take for ever.
+        has_end = _EVENT_END.search(self._kept[-3:] + data)
+        self._kept += data
+        end = [found.end() for found in _EVENT_END.finditer(self._kept)][-1] if has_end else 0
+        whole, self._kept = bytes(self._kept[:end]), self._kept[end:] if end else self._kept
         if len(self._kept) > framing.MAX_CHUNK:
             raise ApiError(500, "api_error", f"{self.provider}: an event of the stream does not end")
         self.is_complete = self.is_complete or _LAST_EVENT.search(whole) is not None
         if _COUNTING in whole or _BROKEN in whole:
             self._look_at(whole)
+        if _BROKEN in whole and self.key:
+            whole = whole.replace(self.key.encode(), b"[key]")
         return whole if self._is_named else self._with_asked_model(whole)
 
     def _look_at(self, events: bytes) -> None:
@@ -100,7 +104,7 @@ class Relay(Sections):
     def finish(self) -> bytes:
         """The last of the stream. Raises ApiError where it broke off before its end (S20)."""
         # What is left may be a whole event without the blank line behind it, or half of one.
-        rest = self.receive(b"\n\n") if _told(self._kept + b"\n\n") else b""
+        rest = self.receive(b"\n\n") if _told(bytes(self._kept) + b"\n\n") else b""
         if not self.is_complete:
             raise ApiError(500, "api_error", f"{self.provider}: the stream broke off before its end")
         return rest
@@ -145,7 +149,7 @@ class Relay(Sections):
         except ValueError:
             return False
         error = reply.get("error") if isinstance(reply, dict) and reply.get("type") == "error" else None
-        quotes_key = bool(self.key) and str(self.key).encode() in refusal
+        quotes_key = bool(self.key) and str(self.key).encode() in jsontext.dumps(reply)  # and not as `sk\\u002d…`
         return isinstance(error, dict) and isinstance(error.get("message"), str) and not quotes_key
 
 

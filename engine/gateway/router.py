@@ -87,8 +87,6 @@ class Router:
         self._rules = {name: self._configured(name, route) for name, route in config.routes.items()}
         by_model = {name: self._configured(f"models.{name}", route) for name, route in config.models.items()}
         self._exact = {name: route for name, route in by_model.items() if not is_glob(name)}
-        if "longContext" in config.routes:
-            tokens.load()
         self.routes = self._rules | by_model
         self._globs = [(glob(name), route) for name, route in by_model.items() if is_glob(name)]
 

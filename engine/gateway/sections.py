@@ -18,6 +18,9 @@ USAGE = {
 }
 
 
+MOST_MODELS = 1000
+
+
 class TranslationError(Exception):
     """A mapping failed at run time; `problem` is the line of YAML."""
 
@@ -102,7 +105,13 @@ def tokens_of(usage: Headers[Any, Any]) -> dict[str, int]:
 
 def _facts_of(mapping: Mapping, model: str) -> Facts:
     """What the protocol code must know of a provider and a model, the model's own limits among it."""
+    if model in mapping.facts_by_model:
+        kept: Facts = mapping.facts_by_model[model]
+        return kept
+    if len(mapping.facts_by_model) >= MOST_MODELS:  # clients name them
+        mapping.facts_by_model.clear()
     known = mapping.model_facts(model)
     limits = {word: known[name] for name, word in (("output", "max_output"), ("context", "context")) if name in known}
     facts: Facts = mapping.facts_of(model)
-    return replace(facts, **limits) if limits else facts
+    mapping.facts_by_model[model] = facts = replace(facts, **limits)
+    return facts

@@ -21,7 +21,7 @@ def told(metrics: Metrics) -> dict[str, Any]:
     return {
         "running": [_running(call) for call in sorted(metrics.running.values(), key=lambda call: call.began)],
         "total": _tally(total),
-        "by": [asdict(way) | _tally(tally) for way, tally in metrics.ways.items()],
+        "by": [way._asdict() | _tally(tally) for way, tally in metrics.ways.items()],
         "minutes": [{"at": minute * 60} | _tally(tally) for minute, tally in minutes.items()],
         "today": [{"provider": provider, "model": model} | _tally(tally) for (provider, model), tally in metrics.today.items()],
         "lost": [
@@ -37,7 +37,7 @@ def _running(call: Call) -> dict[str, Any]:
     return {
         "id": call.id,
         "seconds": round(time() - call.began, 1),
-        **asdict(call.way),
+        **call.way._asdict(),
         "session": call.session,
         "stream": call.stream,
         # Until the provider has counted them: about four characters each.

@@ -11,12 +11,16 @@ from urllib.request import getproxies, proxy_bypass
 
 from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
+from engine.wire.redact import redact, without_keys
 
 if TYPE_CHECKING:
     import aiohttp
 
 _BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 """What an error says of a connection that there was."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""That an answer may have which is kept until it is whole: as a stream of single words, the longest of any model have half."""
 
 _HEADERS = {
     "content-type": "application/json",
@@ -104,14 +108,24 @@ class Reply:
             raise unreachable(self._provider, self._url, error) from error
 
     async def read(self) -> bytes:
-        """The whole body. Raises ApiError where it breaks off."""
-        return b"".join([data async for data in self.pieces()])
+        """The whole body. Raises ApiError where it breaks off, or has no end."""
+        return b"".join([data async for data in limited(self._provider, self.pieces())])
 
     @property
     def is_stream(self) -> bool:
         """Whether it may be a stream, by what it is said to be."""
         said = self.headers.get("content-type", "")
         return "json" not in said and "html" not in said
+
+
+async def limited(provider: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of an answer that is kept until it is whole. Raises ApiError where it has no end."""
+    size = 0
+    async for data in pieces:
+        size += len(data)
+        if size > MOST_BYTES:
+            raise ApiError(500, "api_error", f"{provider}: the answer is larger than {MOST_BYTES:,} bytes", should_retry=False)
+        yield data
 
 
 @lru_cache(maxsize=1)
@@ -138,18 +152,26 @@ def is_loopback(host: str) -> bool:
 
 
 def _redirected(provider: str, url: str, status: int, location: str) -> ApiError:
-    """No API redirects; http for https and a path that is missing do."""
-    there = urlsplit(location)
-    where = f"{there.scheme}://{there.netloc}{there.path}" if there.netloc else there.path or "another address"
-    words = f"{provider}: {url} redirects to {where} (HTTP {status}); check its base_url"
+    """No API redirects; http for https and a path that is missing do. Nobody follows: it would take the key along."""
+    try:
+        there = urlsplit(location)
+        where = f"{there.scheme}://{_host(location)}{there.path}" if there.netloc else there.path or "another address"
+    except ValueError:
+        where = "what is no address"
+    words = f"{provider}: {without_keys(url)} redirects to {redact(where)} (HTTP {status}); check its base_url"
     return ApiError(400, "invalid_request_error", words, should_retry=False)
+
+
+def _host(url: str) -> str:
+    """An address's host and port, without the password that may stand before them."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def unreachable(provider: str, url: str, error: Exception) -> ApiError:
     """The client's error for a provider that does not answer: the host is named, its path and query are not."""
     import aiohttp
 
-    host = urlsplit(url).netloc
+    host = _host(url)
     if isinstance(error, aiohttp.SocketTimeoutError):
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
     if isinstance(error, TimeoutError):
@@ -157,4 +179,4 @@ def unreachable(provider: str, url: str, error: Exception) -> ApiError:
     if isinstance(error, OSError) and error.errno is not None and error.errno not in _BROKEN:
         return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {error.strerror or error}")
     # A connection that was kept for the next request may be closed at the moment of the next request.
-    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {error}", should_retry=True)
+    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {redact(str(error))}", should_retry=True)

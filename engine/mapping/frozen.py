@@ -16,9 +16,9 @@ from .namespaces import from_files, namespace
 
 def freeze(mapping: Mapping) -> bytes:
     """What `thaw` makes the same mapping of."""
-    told = {field.name: getattr(mapping, field.name) for field in fields(mapping) if field.name not in mapping.sections}
-    sections = {name: _parts(section) for name, section in mapping.sections.items()}
-    return pickle.dumps(told | {"sections": sections})
+    given = [field.name for field in fields(mapping) if field.init and field.name not in mapping.sections]
+    told = {name: getattr(mapping, name) for name in given}
+    return pickle.dumps(told | {"sections": {name: _parts(section) for name, section in mapping.sections.items()}})
 
 
 def thaw(data: bytes) -> Mapping:
@@ -26,8 +26,7 @@ def thaw(data: bytes) -> Mapping:
     told: dict[str, Any] = pickle.loads(data)
     space = namespace({**FUNCTIONS, **from_files(told["modules"])})
     sections = {name: _section(name, parts, space) for name, parts in told.pop("sections").items()}
-    unset = {field.name for field in fields(Mapping)} - told.keys()
-    return Mapping(**{name: value for name, value in told.items() if name not in unset}, sections=sections)
+    return Mapping(**told, sections=sections)
 
 
 def _parts(section: Section) -> tuple[Any, ...]:

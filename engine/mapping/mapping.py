@@ -55,7 +55,8 @@ def _nothing(*_: Any) -> Any:
 class Mapping:
     """A provider as data, compiled. Each section is a plain function (words.SECTIONS says of what).
 
-    `modules` are the Python files beside its YAML, whose functions it calls.
+    `modules` are the Python files beside its YAML, whose functions it calls. `read` are the fields of a request that it reads,
+    "*" among them where it reads the whole; in `facts_by_model` the code that knows the facts keeps what it has worked out.
     """
 
     name: str
@@ -72,6 +73,8 @@ class Mapping:
     modules: Sequence[Path]
     examples: list[dict[str, Any]]
     sections: dict[str, Section] = field(repr=False)
+    read: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    facts_by_model: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     endpoint: Callable[[str, str, str | None, bool, dict[str, str]], dict[str, Any]] = _nothing
     request: Callable[[dict[str, Any], str], dict[str, Any]] = _nothing
     response: Callable[[Any, str], Deltas] = _nothing
@@ -84,6 +87,9 @@ class Mapping:
     def __post_init__(self) -> None:
         for name, section in self.sections.items():
             setattr(self, name, section.function)
+        if "request" in self.sections:
+            read = {path[1] if len(path) > 1 else "*" for path in self.sections["request"].reads if path[0] == "request"}
+            self.read = frozenset(read | {"model", "stream"})
 
     def facts_of(self, model: str) -> Any:
         """What the protocol code must know of this provider when it is asked for this model."""
@@ -104,11 +110,9 @@ class Mapping:
 
         The client's `model` is the route's affair, and `stream` may be the address's.
         """
-        section = self.sections["request"]
-        read = {path[1] if len(path) > 1 else "*" for path in section.reads if path[0] == "request"}
-        if "*" in read:
+        if "*" in self.read:
             return {}
-        return {key: self.reason(key) for key in request if key not in read | {"model", "stream"}}
+        return {key: self.reason(key) for key in request if key not in self.read}
 
     def reason(self, key: str) -> str:
         """Why a field of a request is not sent."""

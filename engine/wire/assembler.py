@@ -132,10 +132,18 @@ class Assembler:
 
     def feed(self, delta: Mapping[str, Any]) -> list[Event]:
         """The next delta -> the events it causes. Values that make no sense are passed over."""
+        self.hear(delta)
+        return self.take()
+
+    def hear(self, delta: Mapping[str, Any]) -> None:
+        """The next delta; what it causes waits to be taken."""
         for kind, value in delta.items():
             hear = self._hears.get(kind)
             if hear is not None:
                 hear(self, value)
+
+    def take(self) -> list[Event]:
+        """The events since the last time."""
         return self._blocks.take()
 
     def go_on(self) -> None:
@@ -184,6 +192,8 @@ class Assembler:
             self._content.put("text", text)
         else:
             self._sift([("text", text)] if self._tags is None else self._tags.feed(text))
+            if self._tags is not None and self._tags.is_over:
+                self._tags = None
 
     def _hear_thinking(self, told: Any) -> None:
         if text := self._unsaid("thinking", told):
@@ -288,8 +298,10 @@ class Assembler:
 
     def _unsaid(self, kind: str, told: Any) -> str:
         """The new text of a delta. That of another item than the last begins a block of its own (S36)."""
+        if type(told) is str:
+            return told
         if not isinstance(told, Mapping):
-            return told if _is_text(told) else ""
+            return ""
         text, key = self._items.unsaid(kind, told), item_key(told)
         if text and key != self._item:
             self._item = key

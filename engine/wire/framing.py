@@ -9,6 +9,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, AnyStr, Generic, Protocol
 
 from engine.wire.jsontext import dumps, loads
@@ -74,6 +75,7 @@ class SSE:
         self._is_document = False
         self._is_stream = False  # something that only an event stream has was seen
         self._ended_in_cr = False
+        self._ended_in_newline = False
 
     def feed(self, data: bytes) -> list[Any]:
         if b"\r" in data or (self._ended_in_cr and data):
@@ -82,8 +84,11 @@ class SSE:
             data = data.lstrip(b"\xef\xbb\xbf \t\n")  # a byte order mark, and blank lines that keep the line alive
             self._begun = bool(data)
             self._is_document = data.startswith((b"{", b"["))
+        # Looked for where it can be: to read all that is kept again for each line of an event would take for ever.
+        has_end = b"\n\n" in data or (self._ended_in_newline and data.startswith(b"\n"))
+        self._ended_in_newline = data.endswith(b"\n") if data else self._ended_in_newline
         self._kept.keep(data)
-        if b"\n" not in data or self._is_document:
+        if not has_end or self._is_document:
             return []
         events, _, rest = self._kept.take().rpartition(b"\n\n")
         self._kept.keep(rest)
@@ -218,7 +223,13 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = {"sse": SSE, "ndjson": NDJSON, "
 
 def encode(events: Iterable[Mapping[str, Any]]) -> bytes:
     """Anthropic events, framed. The client ignores an event that has no `event:` line."""
-    return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), dumps(event)) for event in events])
+    return b"".join([_framed(event["type"]) % dumps(event) for event in events])
+
+
+@cache
+def _framed(type: str) -> bytes:
+    """An event of one of the protocol's types; its data goes in place of %b."""
+    return b"event: %b\ndata: %%b\n\n" % type.encode()
 
 
 PING = encode([{"type": "ping"}])

@@ -5,14 +5,17 @@ from binascii import Error, a2b_base64
 from collections.abc import Callable
 from typing import Literal
 
-# A JPEG's size stands behind its metadata, which may hold a thumbnail.
-_ENOUGH = 200_000
+_ENOUGH = 400
+_ENOUGH_OF_A_JPEG = 200_000
+"""Its size stands behind its metadata, which may hold a thumbnail."""
 
 
 def size(base64: str) -> tuple[int, int] | None:
     """Width and height of a PNG, GIF, JPEG or WebP in base64; None where they cannot be read."""
     try:
         data = a2b_base64(base64[:_ENOUGH])
+        if data.startswith(b"\xff\xd8"):
+            data = a2b_base64(base64[:_ENOUGH_OF_A_JPEG])
     except (Error, ValueError):
         return None
     for signature, read in _FORMATS:

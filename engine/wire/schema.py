@@ -10,8 +10,11 @@ a rule in WHOLE takes the whole of a tool's schema.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
+
+import orjson
 
 Kind = TypeVar("Kind")
 Schema = dict[str, Any]
@@ -26,11 +29,28 @@ _ALONE = frozenset({"items", "additionalItems", "unevaluatedItems", "contains", 
 }
 _PLACES = _BY_NAME | _IN_A_LIST | _ALONE
 
+_LONG = 20_000  # bytes: nothing that is longer is kept
 _MOST_INLINED = 10_000  # schemas: references can unfold into more than any provider reads
 
 
 def clean(schema: Any, rules: Sequence[str] = ()) -> Schema:
-    """The schema of a tool's input as an object with properties (G01), and with the named rules applied in their order."""
+    """The schema of a tool's input as an object with properties (G01), and with the named rules applied in their order.
+
+    The tools of a session come again with each request, so what became of a schema is kept, and is not to be changed.
+    """
+    try:
+        text = orjson.dumps(schema)
+    except TypeError:
+        return _cleaned(schema, rules)
+    return _known(text, tuple(rules)) if len(text) < _LONG else _cleaned(schema, rules)
+
+
+@lru_cache(maxsize=1000)
+def _known(text: bytes, rules: tuple[str, ...]) -> Schema:
+    return _cleaned(orjson.loads(text), rules)
+
+
+def _cleaned(schema: Any, rules: Sequence[str]) -> Schema:
     cleaned = _as_object(schema if isinstance(schema, dict) else {})
     for whole, names in groupby(rules, WHOLE.__contains__):
         functions = [RULES[name] for name in names]

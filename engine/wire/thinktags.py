@@ -29,6 +29,11 @@ class ThinkTags:
         self._after_tag = unopened
         self._held = ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all that comes now is text."""
+        return self._kind == "text" and not (self._at_start or self._after_tag or self._held)
+
     def feed(self, text: str) -> list[Piece]:
         """The next text of the model -> what is now known to be text or thinking."""
         text, self._held = self._held + text, ""

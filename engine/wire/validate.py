@@ -26,14 +26,28 @@ from engine.wire.shapes import (
 )
 
 _TOLD = 3  # problems in one refusal
+# Of what is named here, much is kept and told again: in headers, in the log, in what is counted.
+_FIELDS = 1_000
+_LONGEST_NAME = 32_768
 
 
 def check(request: Any, *, counting: bool = False) -> None:
     """Raises ApiError (400, invalid_request_error) with the first problems. A request to count tokens needs no max_tokens."""
-    problems = [*_nesting(request)] or (_COUNT if counting else _REQUEST)(request)
+    problems = _size(request) or _nesting(request) or (_COUNT if counting else _REQUEST)(request)
     if problems:
         told = "; ".join(f"{path}: {words}" if path else words for path, words in islice(problems, _TOLD))
         raise ApiError(400, "invalid_request_error", told)
+
+
+def _size(request: Any) -> Problems:
+    """What names more than anybody has to say would keep all others waiting."""
+    if type(request) is not dict:
+        return []
+    if len(request) > _FIELDS:
+        return [("", f"the request has more than {_FIELDS:,} fields")]
+    if any(len(name) > _LONGEST_NAME for name in (*request, request.get("model")) if type(name) is str):
+        return [("", f"the model or a field has a name of more than {_LONGEST_NAME:,} characters")]
+    return []
 
 
 def _nesting(request: Any) -> Problems:
