@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test e2e check bench bench-proxy bench-docs image image-check update pin clean
+.PHONY: run test e2e check bench bench-proxy bench-docs soak image image-check update pin clean
 
 run: .venv/run
 	$(BIN)/ccproxy start
@@ -30,6 +30,9 @@ bench-proxy: .venv/test ## the proxy beside a hand-written one; BENCH="--peer na
 
 bench-docs: ## the newest results into docs/performance.md
 	$(BIN)/python -m bench.report
+
+soak: .venv/test ## a thousand streams for two minutes, of which five hundred are left
+	$(BIN)/python -m bench.soak
 
 image:
 	docker build --tag ccproxy .

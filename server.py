@@ -5,8 +5,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import cache
-from importlib.metadata import version
-from importlib.resources import files
 from time import monotonic
 from typing import Any
 
@@ -241,11 +239,15 @@ class Application:
 
 @cache
 def dashboard() -> bytes:
+    from importlib.resources import files
+
     return files("engine.gateway").joinpath("dashboard.html").read_bytes()
 
 
 @cache
 def own_version() -> str:
+    from importlib.metadata import version
+
     return version("ccproxy")
 
 

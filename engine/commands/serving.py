@@ -11,15 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import orjson
 
 from engine import MappingError
+from engine.commands import connections
 from engine.commands.telling import duration, fail, or_fail, tell_json
 from engine.gateway import config, instances, logs, shared
 from engine.gateway.config import LOCAL_URL, Config
@@ -156,7 +155,16 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    server = Server(application, settings.host, settings.port, interface=Interfaces.ASGI, log_enabled=False, websockets=False)
+    server = Server(
+        application,
+        settings.host,
+        settings.port,
+        interface=Interfaces.ASGI,
+        backlog=connections.BACKLOG,
+        backpressure=connections.most_connections(),
+        log_enabled=False,
+        websockets=False,
+    )
     server.on_startup(lambda: greet(settings))
     serving = asyncio.ensure_future(server.serve())
 
@@ -218,6 +226,8 @@ async def _serve_in_processes(
     environment = dict(os.environ)
     environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
+    from tempfile import TemporaryDirectory
+
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="ccproxy-")))
     environment |= {shared.FOLDER: str(folder)}
     told = [settings.host, settings.port, workers, int(GRACE), os.getpid()]
@@ -312,6 +322,8 @@ def _tail(port: int, begins: int) -> str:
 
 def health(host: str, settings: Config, port: int | None = None) -> dict[str, Any] | None:
     """What `GET /health` tells who has the key; None where nobody answers."""
+    from http.client import HTTPConnection, HTTPException
+
     connection = HTTPConnection(host, port or settings.port, timeout=5)
     try:
         connection.request("GET", "/health", headers={"x-api-key": settings.own_key} if settings.own_key else {})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from granian import Granian
 from granian.constants import Interfaces
 
+from engine.commands import connections
+
 if TYPE_CHECKING:
     from server import Application
 
@@ -22,6 +24,8 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
         workers_kill_timeout=int(grace),
         # Else a worker that the kernel kills, for its memory say, takes the others with it.
         respawn_failed_workers=True,
+        backlog=connections.BACKLOG,
+        backpressure=connections.most_connections(),
         websockets=False,
         log_enabled=False,
     )

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from engine import BUILT_IN
 from engine.gateway.variables import VARIABLE
 
-_KEY_ENV = re.compile(r"^key_env:\s*([A-Z0-9_]+)\s*$", re.MULTILINE)
-_BASE_URL = re.compile(r"^base_url:(.*)$", re.MULTILINE)
+_KEY_ENV = re.compile(r"\s*([A-Z0-9_]+)\s*$")
 
 
 def folders(own: Path) -> list[Path]:
@@ -28,10 +28,23 @@ def files(folders: Sequence[Path]) -> dict[str, Path]:
 
 def variables(path: Path) -> list[str]:
     """What a mapping needs of the environment: its key, and the parts of its address. Empty where it has no key."""
+    found = path.stat()
+    return list(_variables(path, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=1000)
+def _variables(path: Path, changed: int, size: int) -> tuple[str, ...]:
+    """Of the file as it was then: every start and every reload asks for all of them, and more than once."""
     # What is no UTF-8 in it is told when it is loaded.
-    text = path.read_text(encoding="utf-8", errors="replace")
-    key = _KEY_ENV.findall(text)[:1]
-    return key and [*key, *VARIABLE.findall("".join(_BASE_URL.findall(text)))]
+    text = "\n" + path.read_bytes().decode(errors="replace")
+    key = _KEY_ENV.match(_line(text, "key_env"))
+    return (key[1], *VARIABLE.findall(_line(text, "base_url"))) if key else ()
+
+
+def _line(text: str, key: str) -> str:
+    """The line of a key at the top of a mapping, "" where there is none."""
+    before, _, after = text.partition(f"\n{key}:")
+    return after.partition("\n")[0] if len(before) < len(text) else ""
 
 
 def with_keys(mappings: Mapping[str, Path], environment: Mapping[str, str]) -> Iterator[str]:

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from engine.gateway.config_file import read_config
 from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
-from engine.mapping.document import printable
 from engine.mapping.errors import Place, Problems, Source
 
 __all__ = ["LOCAL_URL", "LOG_LEVEL", "LOG_LEVELS", "Config", "address", "find", "load", "resolve", "with_local"]
@@ -39,6 +37,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     if path is None:
         return Config()
     problems = Problems()
+    from engine.gateway.config_file import read_config  # YAML is imported where there is some
+
     config = read_config(_source(path, problems), environment, problems)
     problems.check()
     return replace(config, file=path)
@@ -58,6 +58,8 @@ def _source(path: Path, problems: Problems) -> Source:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = source.line(line).find("\ufffd") + 1
+        from engine.mapping.document import printable
+
         source = Source(str(path), printable(text))
         problems.add(Place(source, line, column), "this is no UTF-8: save the file in that encoding")
         if "\0" in text:

@@ -1,6 +1,7 @@
 """One request's translation there and back, without the network."""
 
 from collections.abc import Mapping as Headers
+from functools import partial
 from typing import Any
 
 from engine.gateway.sections import Sections, tokens_of
@@ -63,14 +64,12 @@ class Exchange(Sections):
             tagged_tools=self.request.get("tools", ()) if self.facts.call_tags == "tagged" else (),
             stop_sequences=self.prepared.stop_sequences,
             asked_stops=self.asked.get("stop_sequences") or (),
-            seal=self._seal,
+            # No method: an assembler that held the exchange would keep both, the request with them, until the collector comes.
+            seal=partial(reasoning.seal, self.provider, self.model),
             show_thinking=thinking.get("display") != "omitted",
             words_last=thinking.get("display") in OF_CLAUDE_CODE,
             single_call=self.facts.single_call == "enforced" and bool(choice.get("disable_parallel_tool_use")),
         )
-
-    def _seal(self, state: dict[str, Any]) -> str:
-        return reasoning.seal(self.provider, self.model, state)
 
     @property
     def request(self) -> dict[str, Any]:

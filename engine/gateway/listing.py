@@ -1,13 +1,13 @@
 """What there is, in the shapes of `/v1/models` and `/providers`; never a key."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from engine.gateway import status
 from engine.gateway.names import CLAUDE_PREFIX
 from engine.gateway.providers import Provider
 from engine.gateway.router import Router
-from engine.mapping.facts import group_of
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
 
@@ -58,4 +58,4 @@ def providers(of: Mapping[str, Provider]) -> list[dict[str, Any]]:
 
 
 def capabilities(facts: Facts) -> dict[str, bool]:
-    return {word: getattr(facts, word) for word in group_of(Facts, "capabilities")}
+    return {word.name: getattr(facts, word.name) for word in fields(Facts) if word.metadata["group"] == "capabilities"}

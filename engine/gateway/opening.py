@@ -20,23 +20,28 @@ class Opening:
     def __init__(self, relay: Relay, *, may_be_empty: bool):
         self._relay = relay
         self._may_be_empty = may_be_empty
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = 0
         self._is_over = False
 
     def receive(self, events: bytes) -> bytes:
         """Raises ApiError where the stream has an error in place of a block, or nothing at all."""
         if self._is_over:
             return events
-        self._held += events
-        telling = _TELLING.search(self._held)
+        self._held.append(events)
+        self._size += len(events)
+        if self._size > framing.MAX_CHUNK:
+            raise ApiError(500, "api_error", f"{self._relay.provider}: no block of the answer has begun in {self._size:,} bytes")
+        telling = _TELLING.search(events)
         if telling is None:
             return b""
         if telling[1] == b"error":
-            raise self._error(self._held[telling.start() :])
-        if telling[1] == b"message_stop" and not self._may_be_empty and _END_TURN.search(self._held):
+            raise self._error(events[telling.start() :])
+        held = b"".join(self._held)
+        if telling[1] == b"message_stop" and not self._may_be_empty and _END_TURN.search(held):
             raise refusals.empty(self._relay.provider)
         self._is_over = True
-        return self._held
+        return held
 
     def _error(self, event: bytes) -> ApiError:
         told = framing.SSE().feed(event)

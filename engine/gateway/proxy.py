@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext, suppress
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
@@ -17,15 +17,17 @@ from engine.gateway.limits import Limiter
 from engine.gateway.metrics import Call, Metrics
 from engine.gateway.opening import Opening
 from engine.gateway.providers import Provider
-from engine.gateway.recording import Recording
 from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
 from engine.gateway.sections import TranslationError
-from engine.gateway.upstream import Reply, limited
+from engine.gateway.upstream import Reply, bounded, check_model
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
+
+if TYPE_CHECKING:
+    from engine.gateway.recording import Recording
 
 log = logging.getLogger("ccproxy")
 
@@ -85,6 +87,8 @@ class _Watch:
         self._timer.cancel()
         if self._looking:
             self._looking.cancel()
+            # Its end holds this by a traceback, and is held by it no longer.
+            self._looking = None
 
 
 class _Call:
@@ -125,6 +129,8 @@ class _Call:
             self.answer.close()
             self._close_record(left=left)
             self._log()
+            # It knows this call, which knows it: only the collector would ever find the two, and the whole request with them.
+            del self.answer
 
     async def _refuse(self, error: ApiError) -> None:
         """As a status, or where pings have gone out already as the last event of the stream."""
@@ -175,6 +181,8 @@ class _Call:
     def _api_error(self, error: Exception) -> ApiError:
         """What the client is told of trouble; what only its maker can mend goes to the log as well."""
         if isinstance(error, ApiError):
+            # Its trace would hold the whole request for as long as anybody remembers the error.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
             return error
         if isinstance(error, RecursionError):
             return ApiError(400, "invalid_request_error", "the request is nested too deeply")
@@ -239,6 +247,7 @@ class _Call:
 
     async def _post(self, where: dict[str, Any], body: Any) -> Reply:
         """The provider's answer, unread; what passes until then is the provider's time."""
+        check_model(where["url"], self.trying.target.model)
         data = body if isinstance(body, bytes) else http.json(body)
         sent = perf_counter()
         reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
@@ -305,6 +314,8 @@ class _Call:
         """What comes of one attempt. Raises ApiError or TranslationError where that is nothing."""
         made = self._translation(request, attempt)
         if self.proxy.config.record:
+            from engine.gateway.recording import Recording
+
             self.recording = Recording(self.provider.mapping, made.provider, made.model, request, self._secrets())
         await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=self.record.stream))
 
@@ -343,7 +354,7 @@ class _Call:
             if reply.status < 400 and relay.streams and reply.is_stream:
                 await self._relay_stream(relay, reply)
                 return
-            data = b"".join([piece async for piece in limited(relay.provider, self._timed(reply))])
+            data = b"".join([piece async for piece in bounded(relay.provider, self._timed(reply))])
             if reply.status >= 400:
                 error = relay.refuse(reply.status, data, reply.headers)
                 if relay.passes(data):
@@ -388,7 +399,7 @@ class _Call:
         if reply.status < 400:
             return reply
         with reply:
-            data = b"".join([piece async for piece in limited(exchange.provider, self._timed(reply))])
+            data = b"".join([piece async for piece in bounded(exchange.provider, self._timed(reply))])
             raise exchange.refuse(reply.status, data, reply.headers)
 
     async def _pieces(self, exchange: Exchange, reply: Reply) -> AsyncIterator[bytes]:
@@ -411,7 +422,7 @@ class _Call:
             sent = perf_counter()
 
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
-        data = b"".join([piece async for piece in limited(exchange.provider, self._pieces(exchange, reply))])
+        data = b"".join([piece async for piece in bounded(exchange.provider, self._pieces(exchange, reply))])
         try:
             told = jsontext.loads(data)
         except ValueError:
@@ -424,7 +435,7 @@ class _Call:
         """A whole answer from a provider that is asked for a stream."""
         events: list[dict[str, Any]] = []
         try:
-            async for data in limited(exchange.provider, self._pieces(exchange, reply)):
+            async for data in bounded(exchange.provider, self._pieces(exchange, reply)):
                 events += exchange.receive(data)
                 if exchange.over:
                     break

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 
 from engine.wire.errors import ApiError
 
@@ -26,6 +25,8 @@ def wait(error: ApiError) -> float | None:
     except ValueError:
         pass
     try:
+        from email.utils import parsedate_to_datetime
+
         return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
     except ValueError:
         return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from engine.gateway.names import Named, glob, is_glob, named, plain_name
@@ -144,6 +143,8 @@ class Router:
         provider, model = target.provider, target.model
         if provider.serves(model):
             return
+        from difflib import get_close_matches
+
         known = provider.known_models()
         near = get_close_matches(model, known, n=1) or known
         served = ", ".join(f"{provider.name}/{name}" for name in near)

@@ -18,7 +18,6 @@ from engine.gateway.proxy import Proxy
 from engine.gateway.router import Router
 from engine.gateway.watching import Watch
 from engine.mapping.errors import MappingError
-from engine.wire.redact import redact
 
 log = logging.getLogger("ccproxy")
 
@@ -99,6 +98,8 @@ class Services:
                 # In a thread: what is being answered meanwhile goes on.
                 fresh = await asyncio.to_thread(self._fresh)
             except (MappingError, ProviderError, access.UnsafeAddress, OSError) as error:
+                from engine.wire.redact import redact
+
                 words = redact(str(error))
                 log.error("not reloaded, and nothing is changed:\n%s", words)
                 raise NotReloaded(words) from error

@@ -2,12 +2,11 @@
 
 import errno
 import ipaddress
-import ssl
+import re
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
@@ -28,6 +27,16 @@ _HEADERS = {
     "accept-encoding": "identity",
     "user-agent": "ccproxy",
 }
+
+
+_LEADS_ELSEWHERE = re.compile(r"[?#%\\\s\0]|(?:^|/)\.{1,2}(?:/|$)")
+
+
+def check_model(url: str, model: str) -> None:
+    """Raises ApiError where a model's name, as it stands in an address, would make another address of it: the client that
+    says the name has no right to whatever else the provider does for this key."""
+    if model in url and _LEADS_ELSEWHERE.search(model):
+        raise ApiError(404, "not_found_error", f"model: {model}. No model has a name like this")
 
 
 class Upstream:
@@ -58,7 +67,6 @@ class Upstream:
     def _open(self) -> "aiohttp.ClientSession":
         import aiohttp
 
-        trust = ssl.create_default_context()
         self._options = {
             "allow_redirects": False,
             "timeout": aiohttp.ClientTimeout(sock_connect=self.timeouts.connect, sock_read=self.timeouts.silence),
@@ -66,7 +74,7 @@ class Upstream:
         }
         self._session = aiohttp.ClientSession(
             # No limit: how many requests run at once is decided at the front door, not in a queue in the middle.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=trust),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
             auto_decompress=False,
             # With trust_env aiohttp would take more than proxies from the environment: passwords out of ~/.netrc.
             trust_env=False,
@@ -109,7 +117,7 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body. Raises ApiError where it breaks off, or has no end."""
-        return b"".join([data async for data in limited(self._provider, self.pieces())])
+        return b"".join([data async for data in bounded(self._provider, self.pieces())])
 
     @property
     def is_stream(self) -> bool:
@@ -118,7 +126,7 @@ class Reply:
         return "json" not in said and "html" not in said
 
 
-async def limited(provider: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def bounded(provider: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The pieces of an answer that is kept until it is whole. Raises ApiError where it has no end."""
     size = 0
     async for data in pieces:
@@ -137,6 +145,8 @@ def _client_error() -> "type[aiohttp.ClientError]":
 
 def _environments_proxy(base_url: str) -> str | None:
     """The proxy that the environment names for an address. It is for the world outside, never for this machine."""
+    from urllib.request import getproxies, proxy_bypass
+
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 WIDE = 200
 """Characters of a line that are shown: what was written for a machine has no others."""
@@ -83,5 +82,7 @@ class Problems(list[Problem]):
 
 def suggest(word: str, known: Iterable[str], form: str = "{!r}") -> str:
     """The tail of a message about an unknown word: "; did you mean 'tool'?", or nothing where no known word is near."""
+    from difflib import get_close_matches  # what only a mistake needs
+
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {form.format(near[0])}?" if near else ""

@@ -189,6 +189,9 @@ class Assembler:
         if not text:
             return
         if self._tags is None and self._call_tags is None and self._stops is None:
+            if self._blocks.kind == "text":  # the way of nearly all text: as it comes, into the block that is open
+                self._blocks.write(text)
+                return
             self._content.put("text", text)
         else:
             self._sift([("text", text)] if self._tags is None else self._tags.feed(text))

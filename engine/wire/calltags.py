@@ -13,6 +13,7 @@ to be none. Only a tool that was offered can be called.
 
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from engine.wire.jsontext import Extent, loads
@@ -29,14 +30,24 @@ Reading = Generator[None, None, T]
 
 
 class _Form:
-    """What text can look like, whole or as far as it has come: regular expressions, each of them for one piece of it."""
+    """What text can look like, whole or as far as it has come: regular expressions, each of them for one piece of it.
+
+    They are compiled when they are wanted, since most models make their calls as they should.
+    """
 
     def __init__(self, *pieces: str) -> None:
-        self.whole = re.compile("".join(pieces))
+        self._pieces = pieces
+
+    @cached_property
+    def whole(self) -> re.Pattern[str]:
+        return re.compile("".join(self._pieces))
+
+    @cached_property
+    def begun(self) -> re.Pattern[str]:
         begun = ""
-        for piece in reversed(pieces):
+        for piece in reversed(self._pieces):
             begun = f"(?:{piece}{begun})?"
-        self.begun = re.compile(begun)
+        return re.compile(begun)
 
 
 class _Dialect(NamedTuple):

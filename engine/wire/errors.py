@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from . import overflow, waiting
-from .redact import redact
+from . import waiting
 
 LONGEST_WORDS = 1_000
 # An error that goes on longer than this quotes something.
@@ -202,6 +201,8 @@ def _at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 def _words(status: int, said: str, told: Mapping[str, Any]) -> str:
     """What the client is told after the provider's name."""
+    from .redact import redact  # its patterns take a while to compile, and nothing may go wrong
+
     if _is_page(said):
         title = re.search(r"(?is)<(title|h1)[^>]*>(.*?)</\1>", said)
         name = " ".join(re.sub(r"<[^>]+>", " ", title[2]).split()) if title else f"HTTP {status}"
@@ -248,6 +249,8 @@ def _evidence(said: str, told: Mapping[str, Any]) -> Iterator[str]:
 def _too_long(status: int, said: str, evidence: str, told: Mapping[str, Any], context_window: int | None) -> str | None:
     if status in {401, 402, 403, 404, 429}:
         return None
+    from . import overflow  # as above
+
     # A prompt too long for a server in front of the model is refused without a body.
     if status in {400, 413} and all(value in (None, "") for value in told.values()):
         return overflow.unsaid(context_window)

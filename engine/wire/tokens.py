@@ -67,7 +67,7 @@ def _sound(text: str) -> str:
 
 
 # Many small slices tell the mixture of a request better than a few large ones.
-_SLICES, _SLICE = 256, 200
+_SLICES, _SLICE = 128, 200
 
 
 def _sample(text: str) -> list[str]:
