@@ -163,12 +163,19 @@ def test_G03_a_value_is_not_a_schema(rule: str) -> None:
     assert clean(schema, [rule]) == schema
 
 
-def test_what_no_rule_touches_is_shared() -> None:
-    kept = root(x=TEXT)
-    schema = root(kept=kept, changed={"$comment": "x"}) | {"additionalProperties": False}
+def test_what_comes_again_is_kept() -> None:
+    schema = root(kept=root(x=TEXT), changed={"$comment": "x"}) | {"additionalProperties": False}
     cleaned = clean(schema, ["plain", "no_lookaround"])
-    assert cleaned["properties"] == {"kept": kept, "changed": {}}
-    assert cleaned["properties"]["kept"] is kept
+    assert cleaned["properties"] == {"kept": root(x=TEXT), "changed": {}}
+    assert clean(copy.deepcopy(schema), ["plain", "no_lookaround"]) is cleaned
+    assert clean(schema, ["plain"])["properties"] == {"kept": root(x=TEXT), "changed": {}}
+    assert clean(schema)["properties"]["changed"] == {"$comment": "x"}
+
+
+def test_what_is_long_is_not_kept() -> None:
+    schema = root(x={"description": "x" * 30_000})
+    assert clean(schema, ["plain"]) == clean(schema, ["plain"])
+    assert clean(schema, ["plain"]) is not clean(schema, ["plain"])
 
 
 def test_references_that_multiply_are_cut_off() -> None:

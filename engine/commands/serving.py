@@ -36,6 +36,9 @@ START_SECONDS = 90.0
 TAIL = 20
 """Lines of the log that say why a start has failed."""
 
+LET_GO = 2.0
+"""Seconds that a port which somebody listens on may take to become free."""
+
 NOT_RUNNING = 3
 """The exit code of `status`, as of services everywhere.
 https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/iniscrptact.html"""
@@ -111,7 +114,19 @@ def _tell_who_runs(port: int) -> NoReturn:
 
 
 def _check_port(settings: Config) -> None:
-    """Granian shares a port with whoever listens on it, and then each request goes to one of the two."""
+    """Granian shares a port with whoever listens on it, and then each request goes to one of the two.
+
+    Workers whose server was killed let go of theirs in a moment.
+    """
+    end = time.monotonic() + LET_GO
+    while trouble := _port_trouble(settings):
+        if time.monotonic() > end:
+            fail(f"ccproxy: cannot listen on {settings.host}:{settings.port}: {trouble}")
+        time.sleep(0.05)
+
+
+def _port_trouble(settings: Config) -> str | None:
+    """Why the port cannot be listened on; None where it can."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         # A port that was used a moment ago is free.
@@ -119,7 +134,8 @@ def _check_port(settings: Config) -> None:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            fail(f"ccproxy: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
+            return error.strerror or str(error)
+    return None
 
 
 async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) -> str | None:
