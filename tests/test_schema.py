@@ -174,8 +174,7 @@ def test_what_comes_again_is_kept() -> None:
 
 def test_what_is_long_is_not_kept() -> None:
     schema = root(x={"description": "x" * 30_000})
-    assert clean(schema, ["plain"]) == clean(schema, ["plain"])
-    assert clean(schema, ["plain"]) is not clean(schema, ["plain"])
+    assert clean(schema, ["plain"])["properties"]["x"] is schema["properties"]["x"]
 
 
 def test_references_that_multiply_are_cut_off() -> None:
