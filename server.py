@@ -128,11 +128,17 @@ class Application:
         """Tell the other workers, reload when one of them has, and when a file changes where the configuration wants that."""
         while True:
             await asyncio.sleep(EVERY)
-            if "longContext" in self.service.config.routes:
-                tokens.load()  # a third of a second, which nobody waits for yet
-            self.shared.tell(self.told())
-            if self.shared.must_reload() or self.services.is_outdated:
-                await self.reload_by_itself()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("what is done each second failed")
+
+    async def look(self) -> None:
+        if "longContext" in self.service.config.routes:
+            tokens.load()  # a third of a second at first, which nobody waits for yet
+        self.shared.tell(self.told())
+        if self.shared.must_reload() or self.services.is_outdated:
+            await self.reload_by_itself()
 
     async def reload_by_itself(self) -> None:
         """Where nobody waits for an answer: what is wrong is told in the log."""

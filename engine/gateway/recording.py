@@ -55,11 +55,13 @@ class Recording:
         time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / self._mapping.name / f"{time}-{id}.yaml"
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = yaml.dump(case, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
+        text = yaml.dump(case, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
         file.touch(mode=0o600)
         file.write_text(text, encoding="utf-8")
 
     def _given(self) -> Case:
+        if not self._status:
+            return {}  # it was not reached, and the request alone tells something
         text = b"".join(self._pieces).decode(errors="replace")
         if self._status < 400 and self._streams:
             return {"stream": text}
@@ -148,7 +150,7 @@ def _error(error: ApiError) -> Case:
     return {"status": error.status, "type": error.type, "message": error.message}
 
 
-class _DUMPER(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Texts of several lines are written as such."""
 
 
@@ -156,4 +158,4 @@ def _text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_DUMPER.add_representer(str, _text)
+_Dumper.add_representer(str, _text)
