@@ -10,7 +10,7 @@ run: .venv/run
 	$(BIN)/ccproxy start
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 e2e: .venv/test ## real Claude Code, in sessions with scripted providers; where it cannot be had, that is said
 	$(BIN)/python -m tests.e2e
