@@ -168,7 +168,7 @@ def _application(read: Callable[[], Config]) -> "Application":
 
 async def _serve_here(settings: Config, application: "Application") -> int:
     """One worker: Granian in this process, which listens a fifth of a second after the command."""
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
     server = Server(
@@ -176,6 +176,8 @@ async def _serve_here(settings: Config, application: "Application") -> int:
         settings.host,
         settings.port,
         interface=Interfaces.ASGI,
+        # A few bytes of HTTP/2's compressed headers become gigabytes, before anybody is asked for a key.
+        http=HTTPModes.http1,
         backlog=connections.BACKLOG,
         backpressure=connections.most_connections(),
         log_enabled=False,

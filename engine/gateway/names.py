@@ -47,9 +47,15 @@ def is_glob(name: str) -> bool:
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """A name with `*` for any characters and `?` for one."""
-    wild = {"*": ".*", "?": f"[^{_NO_CHARACTER}]"}
-    return re.compile("".join(wild.get(character) or re.escape(character) for character in pattern), re.DOTALL)
+    """A name with `*` for any characters and `?` for one. Between two `*` the first place that fits is as good as any."""
+    first, *parts = (_literal(part) for part in pattern.split("*"))
+    if not parts:
+        return re.compile(first, re.DOTALL)
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in parts[:-1]) + f".*{parts[-1]}", re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    return "".join(f"[^{_NO_CHARACTER}]" if character == "?" else re.escape(character) for character in part)
 
 
 def covers(pattern: str, other: str) -> bool:

@@ -136,7 +136,7 @@ _WHERE = (
     ("detail",), ("title",), ("error_description",), ("base_resp", "status_msg"), ("status_msg",), ("msg",),
 )  # fmt: skip
 
-_REQUESTED = re.compile(r"limit:? (\d[\d,]*)\b.{0,60}requested:? (\d[\d,]*)", re.IGNORECASE)
+_REQUESTED = re.compile(r"limit:? (\d[\d,]{0,20})\b.{0,60}requested:? (\d[\d,]{0,20})", re.IGNORECASE)
 _HOPELESS = "One request alone is more than may be sent in a minute, so waiting does not help; a shorter one does."
 
 
@@ -204,7 +204,7 @@ def _words(status: int, said: str, told: Mapping[str, Any]) -> str:
     from .redact import redact  # its patterns take a while to compile, and nothing may go wrong
 
     if _is_page(said):
-        title = re.search(r"(?is)<(title|h1)[^>]*>(.*?)</\1>", said)
+        title = re.search(r"(?is)<(title|h1)[^>]{0,200}>(.{0,200}?)</\1>", said[:_READ])
         name = " ".join(re.sub(r"<[^>]+>", " ", title[2]).split()) if title else f"HTTP {status}"
         return f"{redact(name[:200])} (an HTML page: a firewall or proxy on the way answered rather than the API)"
     words = redact(said[:_READ])

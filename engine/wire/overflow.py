@@ -54,31 +54,31 @@ _NOT_THIS = re.compile(
 
 _PROMPT = re.compile(
     r"""
-      (?:too\ long:|resulted\ in|prompt\ contains|request\ (?:contains|has)|you\ passed|given:|current\ length\ is)\ (\d+)
-    | (?:prompt\ tokens|input\ token\ count|the\ input|request)\ \((\d+)
-    | prompt\ token\ count\ of\ (\d+) | requested:\ (\d+)
-    | (\d+)\ (?:tokens\ )?(?:in\ the\ messages|from\ the\ input) | (\d+)\ input\ tokens
+      (?:too\ long:|resulted\ in|prompt\ contains|request\ (?:contains|has)|you\ passed|given:|current\ length\ is)\ (\d{1,12})
+    | (?:prompt\ tokens|input\ token\ count|the\ input|request)\ \((\d{1,12})
+    | prompt\ token\ count\ of\ (\d{1,12}) | requested:\ (\d{1,12})
+    | (?<!\d)(\d{1,12})\ (?:tokens\ )?(?:in\ the\ messages|from\ the\ input) | (?<!\d)(\d{1,12})\ input\ tokens
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _ANSWER = re.compile(
     r"""
-      (\d+)\ (?:tokens\ )?(?:in|for)\ the\ (?:completion|output)
-    | max_(?:completion_)?tokens\W{1,3}is\ too\ large:\ (\d+)
-    | and\ (\d+)\ `max_new_tokens` | requested\ (\d+)\ output\ tokens
+      (?<!\d)(\d{1,12})\ (?:tokens\ )?(?:in|for)\ the\ (?:completion|output)
+    | max_(?:completion_)?tokens\W{1,3}is\ too\ large:\ (\d{1,12})
+    | and\ (\d{1,12})\ `max_new_tokens` | requested\ (\d{1,12})\ output\ tokens
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_BOTH = re.compile(r"you requested (?:about |a total of )?(\d+) tokens", re.IGNORECASE)
+_BOTH = re.compile(r"you requested (?:about |a total of )?(\d{1,12}) tokens", re.IGNORECASE)
 _WINDOW = re.compile(
     r"""
       (?:context\ (?:length|size|window) | (?:prompt|input)\ length | model\ maximum | tokens\ allowed | limit)
-      (?:\ is|\ of|\ only|:)*[ (]*(\d+)
-    | model\ with\ (\d+)\ maximum | must\ be\ <=\ (\d+) | should\ be\ \[\d+,\ (\d+)\] | tokens\ >\ (\d+)
+      (?:\ is|\ of|\ only|:)*[ (]*(\d{1,12})
+    | model\ with\ (\d{1,12})\ maximum | must\ be\ <=\ (\d{1,12}) | should\ be\ \[\d+,\ (\d{1,12})\] | tokens\ >\ (\d{1,12})
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_EXCESS = re.compile(r"exceeded max context length by (\d+)", re.IGNORECASE)
+_EXCESS = re.compile(r"exceeded max context length by (\d{1,12})", re.IGNORECASE)
 _OWN_WORDS = re.compile(r"input length and `max_tokens` exceed context limit: \d+ \+ \d+ > \d+")
 _ADVICE = "decrease input length or `max_tokens` and try again"
 

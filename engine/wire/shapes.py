@@ -12,6 +12,9 @@ Shape = Callable[[Any], Problems]
 
 _NONE: Problems = []
 
+_ENOUGH = 10
+"""Items of a list whose problems are told; nobody reads on."""
+
 
 def _of_type(words: str, *types: type) -> Shape:
     refused = [("", f"Input should be a valid {words}")]
@@ -55,7 +58,12 @@ def list_of(shape: Shape) -> Shape:
     def check(value: Any) -> Problems:
         if type(value) is not list:
             return array(value)
-        found = [(str(place), problems) for place, item in enumerate(value) if (problems := shape(item))]
+        found: list[tuple[str, Problems]] = []
+        for place, item in enumerate(value):
+            if problems := shape(item):
+                found.append((str(place), problems))
+                if len(found) == _ENOUGH:
+                    break
         return [(_joined(place, path), words) for place, problems in found for path, words in problems]
 
     return check

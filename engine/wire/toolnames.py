@@ -1,7 +1,7 @@
 """Names and ids within a provider's rules, each of which leads back to one of the client's."""
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 
 from engine.wire.facts import Facts
@@ -12,21 +12,29 @@ _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH = 8
 
 
-def fit(word: str, limit: int, taken: Container[str] = ()) -> str:
+_TRIES = 10
+"""After which it is not tried one by one what is free: a client may give all its calls one id."""
+
+
+def fit(word: str, limit: int, taken: Collection[str] = ()) -> str:
     """`word` where it may be used; else its readable beginning and a hash of it, which no one else has taken."""
-    fitting = word if is_fit(word, limit) else _hashed(word, limit)
+    fitting, tries = word if is_fit(word, limit) else _hashed(word, limit), 0
     while fitting in taken:
-        word += "'"
+        tries += 1
+        word += "'" if tries < _TRIES else str(len(taken))
         fitting = _hashed(word, limit)
     return fitting
 
 
-def fit_id(id: str, facts: Facts, taken: Container[str] = ()) -> str:
+def fit_id(id: str, facts: Facts, taken: Collection[str] = ()) -> str:
     """The id of a tool call as the provider takes it, which no one else has taken."""
     exact = facts.tool_id_length
     if exact is None:
         return fit(id, facts.tool_id_max, taken)
+    tries = 0
     while len(id) != exact or not (id.isascii() and id.isalnum()) or id in taken:
+        tries += 1
+        id = id if tries < _TRIES else f"{id}{len(taken)}"
         id = sha256(id.encode(errors="surrogatepass")).hexdigest()[:exact]
     return id
 

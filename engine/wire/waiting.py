@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping
 
 _UNITS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "day": 86400}
-_PIECE = r"(\d+(?:\.\d+)?)\s?(ms|s|sec|second|m|min|minute|h|hour|day)s?(?![a-z])"
+# No time has more figures; a longer run of them is not read again from each one.
+_PIECE = r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?)\s?(ms|s|sec|second|m|min|minute|h|hour|day)s?(?![a-z])"
 _DURATION = re.compile(_PIECE, re.IGNORECASE)
 _ASKED = re.compile(rf"(?:(?:try again|retry)(?: in| after)|retryDelay\W+)\s*((?:{_PIECE}[\s,]*)+)", re.IGNORECASE)
 
@@ -33,7 +34,7 @@ def _until_reset(name: str, headers: Mapping[str, str]) -> float:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\s*\d+(?:\.\d+)?\s*", text) else None
+    return float(text) if text and re.fullmatch(r"\s*\d{1,9}(?:\.\d{1,9})?\s*", text) else None
 
 
 def _duration(text: str) -> float:
