@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.wire.errors import ApiError, from_provider
+from engine.wire.errors import LONGEST_WORDS, ApiError, from_provider
 from engine.wire.redact import redact
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
@@ -444,3 +444,9 @@ def test_a_long_message_is_read_in_a_moment(piece):
     told(500, piece * 100_000)
     # Patterns that try again from each letter took minutes for some of these.
     assert perf_counter() - start < 0.5
+
+
+def test_a_key_across_the_cut_leaves_nothing_of_itself() -> None:
+    key = "zzyyxxwwvvuutt"
+    told = from_provider("p", 401, {"message": "x" * (LONGEST_WORDS - 7) + key + " is wrong"}, {}, key=key)
+    assert "zzyy" not in told.message

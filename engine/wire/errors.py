@@ -141,15 +141,22 @@ _HOPELESS = "One request alone is more than may be sent in a minute, so waiting 
 
 
 def from_provider(
-    provider: str, status: int, told: Mapping[str, Any], headers: Mapping[str, str], *, context_window: int | None = None
+    provider: str,
+    status: int,
+    told: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    context_window: int | None = None,
+    key: str | None = None,
 ) -> ApiError:
     """The client's error for a provider's.
 
     `told` is what the mapping found in the answer: `message`, `type`, `code`, `status`, and whatever else may tell the reason
     (`details`), each possibly missing or of any type. `status` is the answer's own, 200 for an error inside a stream.
-    The message keeps the provider's words, less what `redact` takes, behind the provider's name.
+    The message keeps the provider's words, less what `redact` takes and the `key`, behind the provider's name: some quote the
+    key that they refuse, and not every key looks like one.
     """
-    said = _said(told.get("message"))
+    said = _said(told.get("message")).replace(key or "\0", "[key]")
     status = _status(status, told)
     evidence = " ".join(part[:_READ] for part in _evidence(said, told))
     message = f"{provider}: {_words(status, said, told)}"
@@ -184,7 +191,7 @@ def _parsed(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
