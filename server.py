@@ -125,7 +125,8 @@ class Application:
                 return
 
     async def watch(self) -> None:
-        """Tell the other workers, reload when one of them has, and when a file changes where the configuration wants that."""
+        """Ask how providers are that were left alone, tell the other workers, reload when one of them has, and when a file
+        changes where the configuration wants that."""
         while True:
             await asyncio.sleep(EVERY)
             try:
@@ -136,6 +137,7 @@ class Application:
     async def look(self) -> None:
         if "longContext" in self.service.config.routes:
             tokens.load()  # a third of a second at first, which nobody waits for yet
+        self.service.checks.begin()
         self.shared.tell(self.told())
         if self.shared.must_reload() or self.services.is_outdated:
             await self.reload_by_itself()

@@ -1,10 +1,11 @@
 """When a provider's model is left alone, and when it is asked again."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from engine.gateway.breakers import Breaker, Breakers
+from engine.gateway.breakers import PATIENCE, Breaker, Breakers
 from engine.gateway.settings import NO_BREAKER, BreakerConfig
 from engine.wire.errors import ApiError
 
@@ -100,6 +101,65 @@ def test_what_was_asked_before_it_opened_changes_nothing(breaker: Breaker, clock
     breaker.over(BROKEN)
     breaker.over(None)
     assert breaker.told()["seconds"] == 10.0
+
+
+@pytest.fixture
+def asking(clock: Clock) -> Breaker:
+    """One that is open, and whose provider can be asked how it is."""
+    breaker = Breaker(CONFIG, clock, asks_first=True)
+    assert not breaker.is_due
+    tried(breaker, *[BROKEN] * 3)
+    return breaker
+
+
+def test_nothing_is_asked_before_it_is_time(asking: Breaker, clock: Clock) -> None:
+    clock.now = 29.9
+    assert not asking.is_due
+    asking.told_of_health(None)
+    assert (asking.state, asking.lets_pass()) == ("open", False)
+    clock.now = 30.1
+    assert (asking.is_due, asking.state, asking.lets_pass()) == (True, "open", False)
+
+
+def test_health_lets_the_next_requests_try(asking: Breaker, clock: Clock) -> None:
+    clock.now = 30.1
+    asking.told_of_health(None)
+    assert (asking.is_due, asking.state) == (False, "half_open")
+    tried(asking, None, None)
+    assert asking.state == "closed"
+    tried(asking, *[BROKEN] * 3)
+    clock.now = 60.2
+    assert (asking.is_due, asking.lets_pass()) == (True, False)
+
+
+def test_a_provider_that_is_not_well_is_left_alone_again(asking: Breaker, clock: Clock) -> None:
+    clock.now = 31.0
+    asking.told_of_health(ApiError(504, "timeout_error", "p: silent"))
+    assert (asking.is_due, asking.told()) == (False, {"state": "open", "failures": 3, "seconds": 30.0, "why": "p: silent"})
+    clock.now = 61.0
+    assert (asking.is_due, asking.lets_pass()) == (True, False)
+
+
+def test_an_answer_that_never_comes_keeps_nothing_shut(asking: Breaker, clock: Clock) -> None:
+    clock.now = 30 + PATIENCE - 0.1
+    assert not asking.lets_pass()
+    clock.now = 30 + PATIENCE
+    assert asking.lets_pass()
+
+
+def test_all_models_of_a_provider_hear_of_its_health() -> None:
+    breakers = Breakers(replace(CONFIG, open=0), ask_first=True)
+    for model in ("small", "large"):
+        tried(breakers.of(model), *[BROKEN] * 3)
+    tried(breakers.of("well"), None)
+    assert breakers.are_due
+    breakers.told_of_health(None)
+    assert [(model, breaker.state) for model, breaker in breakers.items()] == [
+        ("small", "half_open"),
+        ("large", "half_open"),
+        ("well", "closed"),
+    ]
+    assert not breakers.are_due
 
 
 def test_what_a_client_is_told(breaker: Breaker, clock: Clock) -> None:

@@ -185,6 +185,19 @@ def test_a_client_that_leaves_is_no_error(tmp_path: Path, upstream: Upstream) ->
 # What guards it
 
 
+def breaker_of(address: str, provider: str = "told") -> dict[str, Any]:
+    [found] = [one for one in ask(address, "GET", "/status")[2]["breakers"] if one["provider"] == provider]
+    return dict(found)
+
+
+def wait_for(address: str, state: str, seconds: float = 10) -> None:
+    """Until the provider's breaker is in this state."""
+    end = time.monotonic() + seconds
+    while breaker_of(address)["state"] != state:
+        assert time.monotonic() < end, breaker_of(address)
+        time.sleep(0.05)
+
+
 def test_a_breaker_on_the_real_route(tmp_path: Path, upstream: Upstream) -> None:
     more = """
 routes: { default: { to: told/m, fallbacks: [other/m] } }
@@ -198,12 +211,12 @@ breaker: { failures: 2, open: 2s, probes: 1 }
     with proxy(tmp_path, told_by(upstream, more)) as address:
         ways = [send(address, "any")[1]["x-ccproxy-provider"] for _ in range(4)]
         asked = [request["headers"]["authorization"][-1] for request in upstream.requests]
-        [breaker] = [one for one in ask(address, "GET", "/status")[2]["breakers"] if one["provider"] == "told"]
+        breaker = breaker_of(address)
         text = ask(address, "GET", "/metrics")[2]
         health = ask(address, "GET", "/health")[2]
         alone = send(address, "told/m")
         is_down = False
-        time.sleep(2.1)
+        wait_for(address, "half_open")
         back = [send(address, "any")[1]["x-ccproxy-provider"] for _ in range(2)]
     assert ways == ["other"] * 4
     assert asked == ["1", "2", "1", "2", "2", "2"]
@@ -213,6 +226,49 @@ breaker: { failures: 2, open: 2s, probes: 1 }
     assert (alone[0], alone[1]["retry-after"]) == (529, "2")
     assert "told: out of order (left alone" in alone[2]["error"]["message"]
     assert back == ["told", "told"]
+
+
+def test_a_provider_tells_how_it_is_before_requests_try(tmp_path: Path, upstream: Upstream) -> None:
+    """It is down, then says that it restarts, then is well: only then does a request go there."""
+    more = """
+routes: { default: { to: told/m, fallbacks: [other/m] } }
+breaker: { failures: 2, open: 1s, probes: 1 }
+logs: { level: debug }
+"""
+    health = [Answer([b'{"error": {"message": "restarting"}}'], 503, "application/json")] * 2
+    asked: list[dict[str, Any]] = []
+
+    def answering(request: dict[str, Any]) -> Answer:
+        if request["path"] == "/v1/models":
+            asked.append(request)
+            return health.pop() if health else Answer([b'{"data": []}'], 200, "application/json")
+        return BROKEN if is_down and request["headers"]["authorization"] == "Bearer sk-secret-1" else HELLO
+
+    def chats() -> int:
+        """How many requests of clients have reached the provider that is down."""
+        return sum(one["headers"]["authorization"][-1] == "1" and one["path"] != "/v1/models" for one in upstream.requests)
+
+    is_down, upstream.answering = True, answering
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        for _ in range(2):
+            assert send(address, "any")[1]["x-ccproxy-provider"] == "other"
+        end = time.monotonic() + 10
+        while len(asked) < 2:
+            assert time.monotonic() < end
+            assert (send(address, "any")[1]["x-ccproxy-provider"], breaker_of(address)["state"]) == ("other", "open")
+        assert chats() == 2
+        time.sleep(0.3)
+        told = breaker_of(address)
+        is_down = False
+        wait_for(address, "half_open")
+        assert (chats(), len(asked)) == (2, 3)
+        assert send(address, "any")[1]["x-ccproxy-provider"] == "told"
+        assert breaker_of(address)["state"] == "closed"
+        time.sleep(2.2)
+        assert send(address, "any")[1]["x-ccproxy-provider"] == "told"
+    assert (told["state"], told["why"]) == ("open", "told: restarting")
+    assert [(one["headers"]["authorization"], one["body"]) for one in asked] == [("Bearer sk-secret-1", None)] * 3
+    assert "sk-secret" not in (tmp_path / "log.txt").read_text()
 
 
 def test_limits_on_the_real_route(tmp_path: Path, upstream: Upstream) -> None:
@@ -247,3 +303,16 @@ def test_while_it_stops_it_says_so(tmp_path: Path, upstream: Upstream) -> None:
             ask(address, "GET", "/health")
         assert "lo" in answer.result()[2]
         assert process.wait(10) == 0
+
+
+def test_a_mapping_that_fails_with_the_key_does_not_tell_it(tmp_path: Path, upstream: Upstream) -> None:
+    (tmp_path / "mappings").mkdir()
+    endpoint = 'endpoint: { url: { $switch: key, $case: { "another key": x } } }\n'
+    (tmp_path / "mappings" / "odd.yaml").write_text("about: odd\nextends: openai-chat\nbase_url: http://127.0.0.1:1\n" + endpoint)
+    more = f"  odd: {{ api_key: sk-secret-3 }}\nmappings: {tmp_path}/mappings\n"
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        status, _, told = send(address, "odd/m")
+    assert status == 500
+    for words in (json.dumps(told), (tmp_path / "log.txt").read_text()):
+        assert "[key]" in words
+        assert "sk-secret-3" not in words

@@ -11,17 +11,24 @@ from engine.wire.errors import ApiError
 
 STATES = ("closed", "half_open", "open")
 
+PATIENCE = 15.0
+"""Seconds that a provider's health is waited for: it is asked within a second and has ten to answer (health.py). Whatever
+becomes of that, no model stays shut."""
+
 
 class Breaker:
     """The state of one model of a provider.
 
     Closed: requests pass. Open, after `failures` in a row or where `ratio` of the last `window` requests failed: none does,
     for `open` seconds. Then half open: `probes` may pass; when all of them succeed it is closed, when one fails open again.
+    `asks_first`: before it is half open, its provider is asked how it is, and `told_of_health` hears the answer.
     """
 
-    def __init__(self, config: BreakerConfig, clock: Callable[[], float] = monotonic):
+    def __init__(self, config: BreakerConfig, clock: Callable[[], float] = monotonic, *, asks_first: bool = False):
         self._config = config
         self._clock = clock
+        self._asks_first = asks_first
+        self._awaits_health = False
         self._last: deque[bool] = deque(maxlen=config.window)
         self._in_a_row = 0
         self._until: float | None = None
@@ -33,7 +40,13 @@ class Breaker:
     def state(self) -> str:
         if self._until is None:
             return "closed"
-        return "open" if self._clock() < self._until else "half_open"
+        until = self._until + PATIENCE if self._awaits_health else self._until
+        return "open" if self._clock() < until else "half_open"
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to ask the provider how it is."""
+        return self._awaits_health and self._until is not None and self._until <= self._clock()
 
     @property
     def failing(self) -> bool:
@@ -71,16 +84,28 @@ class Breaker:
             if self._passed >= self._config.probes:
                 self._close()
 
+    def told_of_health(self, error: ApiError | None) -> None:
+        """The provider was asked how it is: it answers again, or this is why it does not."""
+        if not self.is_due:
+            return
+        if error is None:
+            self._awaits_health = False
+        else:
+            self._error = error
+            self._open()
+
     def _has_failed_enough(self) -> bool:
         is_full = len(self._last) == self._config.window
         return self._in_a_row >= self._config.failures or (is_full and sum(self._last) >= self._config.ratio * len(self._last))
 
     def _open(self) -> None:
         self._until = self._clock() + self._config.open
+        self._awaits_health = self._asks_first
         self._probing = self._passed = 0
 
     def _close(self) -> None:
         self._until = None
+        self._awaits_health = False
         self._passed = self._in_a_row = 0
         self._last.clear()
 
@@ -102,16 +127,26 @@ class Breakers:
 
     MOST = 200
 
-    def __init__(self, config: BreakerConfig):
+    def __init__(self, config: BreakerConfig, *, ask_first: bool = False):
         self._config = config
+        self._ask_first = ask_first
         self._of: dict[str, Breaker] = {}
 
     def of(self, model: str) -> Breaker:
         if model not in self._of:
             if len(self._of) >= self.MOST:
                 return Breaker(self._config)
-            self._of[model] = Breaker(self._config)
+            self._of[model] = Breaker(self._config, asks_first=self._ask_first)
         return self._of[model]
+
+    @property
+    def are_due(self) -> bool:
+        """Whether it is time to ask the provider how it is."""
+        return any(breaker.is_due for breaker in self._of.values())
+
+    def told_of_health(self, error: ApiError | None) -> None:
+        for breaker in self._of.values():
+            breaker.told_of_health(error)
 
     def items(self) -> list[tuple[str, Breaker]]:
         return list(self._of.items())

@@ -17,6 +17,11 @@ class Keys:
         self._next = 0
         self._resting: dict[str, tuple[float, ApiError]] = {}
 
+    @property
+    def first(self) -> str | None:
+        """For what no request is behind."""
+        return self._keys[0] if self._keys else None
+
     def in_order(self, session: str | None) -> tuple[str | None, ...]:
         """The keys as a request is to try them; None stands for the key of a provider that needs none.
 

@@ -187,8 +187,10 @@ class _Call:
         if isinstance(error, RecursionError):
             return ApiError(400, "invalid_request_error", "the request is nested too deeply")
         if isinstance(error, TranslationError):
-            log.error("%s %s", self.id, error)
-            return ApiError(500, "api_error", f"the mapping failed: {error.problem}")
+            # What it quotes may be the key, where that is what the mapping has made a mistake with.
+            key = (self.attempt.key if self.attempt else None) or "\0"
+            log.error("%s %s", self.id, str(error).replace(key, "[key]"))
+            return ApiError(500, "api_error", f"the mapping failed: {error.problem}".replace(key, "[key]"))
         log.error("%s failed", self.id, exc_info=error)
         return ApiError(500, "api_error", "ccproxy failed; its log has the trace under this request's id")
 

@@ -69,6 +69,12 @@ class Sections:
         where: dict[str, Any] | None = self.run(section, base_url, self.model, self.key, self.client) if section else None
         return where
 
+    def health_endpoint(self, base_url: str) -> dict[str, Any] | None:
+        """What is asked how the provider is, and costs nothing; None where nothing is known that could be."""
+        section = self.mapping.health_endpoint
+        where: dict[str, Any] | None = self.run(section, base_url, self.key) if section else None
+        return where
+
     def counted(self, reply: Any) -> int | None:
         """The provider's count; None where the reply holds none."""
         count = self.run(self.mapping.count, reply).get("input_tokens") if self.mapping.count else None
@@ -90,9 +96,9 @@ class Sections:
 
     def error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
         """The client's error for what a provider has told of one."""
-        error = errors.from_provider(self.provider, status, told, headers, context_window=self.known.get("context"))
-        if self.key:
-            # Some quote the key that they refuse, and not every key looks like one.
+        window = self.known.get("context")
+        error = errors.from_provider(self.provider, status, told, headers, context_window=window, key=self.key)
+        if self.key:  # which may be in a code as well
             error.message = error.message.replace(self.key, "[key]")
         return error
 

@@ -11,6 +11,7 @@ from time import time
 
 from engine.gateway import access, logs
 from engine.gateway.config import Config
+from engine.gateway.health import HealthChecks
 from engine.gateway.limits import Limiter
 from engine.gateway.metrics import Metrics
 from engine.gateway.providers import ProviderError, folders, open_providers
@@ -32,6 +33,7 @@ class Service:
         self.providers = open_providers(config)
         self.router = Router(self.providers, config)
         self.proxy = Proxy(config, self.router, metrics, limiter)
+        self.checks = HealthChecks(self.providers)
         self._requests = 0
         self._is_replaced = False
 
@@ -57,6 +59,7 @@ class Service:
 
     async def _close_if_done(self) -> None:
         if self._is_replaced and not self._requests:
+            self.checks.end()
             for provider in self.providers.values():
                 await provider.upstream.close()
 

@@ -54,9 +54,16 @@ class Upstream:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> "Reply":
         """Send a body. Raises ApiError where the provider cannot be reached, or sends elsewhere."""
+        return await self._request("POST", url, headers, body)
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> "Reply":
+        """Ask for what is at an address. Raises ApiError as `post` does."""
+        return await self._request("GET", url, headers, None)
+
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> "Reply":
         session = self._session or self._open()
         try:
-            response = await session.post(url, headers={**_HEADERS, **headers}, data=body, **self._options)
+            response = await session.request(method, url, headers={**_HEADERS, **headers}, data=body, **self._options)
         except (OSError, ValueError, _client_error()) as error:
             raise unreachable(self.provider, url, error) from error
         if 300 <= response.status < 400:

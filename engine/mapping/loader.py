@@ -125,6 +125,8 @@ class _Loading:
             entry = self.document.entries.get(name)
             if entry is not None:
                 node = nodes.read_node(entry.value, self.problems)
+                if isinstance(node, nodes.Drop) and word.needed == "never":
+                    continue  # a parent has it
                 check_shapes(name, node, parts, self.problems)
                 made[name] = compiler.section(name, word.parameters, node)
             elif word.needed == "always" or (word.needed == "translated" and not self._native()):

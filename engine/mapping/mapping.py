@@ -83,6 +83,7 @@ class Mapping:
     count_endpoint: Callable[[str, str, str | None, dict[str, str]], dict[str, Any]] | None = None
     count_request: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
     count: Callable[[Any], dict[str, Any]] | None = None
+    health_endpoint: Callable[[str, str | None], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for name, section in self.sections.items():

@@ -57,12 +57,15 @@ SECTIONS = {
         ("body", "model"), "object", "what is sent there, where it is not the request's own body", "never"
     ),
     "count": SectionWord(("reply",), "object", "the provider's count: input_tokens", "never"),
+    "health_endpoint": SectionWord(
+        ("base_url", "key"), "object", "what can be asked with GET, at no cost, to see whether the provider is well", "never"
+    ),
 }
 
 ENDPOINT = ("url", "headers")
 ERROR = ("message", "type", "code", "details")
 COUNT = ("input_tokens",)
-MADE = {"endpoint": ENDPOINT, "count_endpoint": ENDPOINT, "error": ERROR, "count": COUNT}
+MADE = {"endpoint": ENDPOINT, "count_endpoint": ENDPOINT, "health_endpoint": ENDPOINT, "error": ERROR, "count": COUNT}
 """The keys of an object that the engine reads; a request's are the provider's own."""
 
 DELTAS: dict[str, tuple[str, ...]] = {
