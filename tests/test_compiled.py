@@ -109,6 +109,13 @@ def test_what_cannot_be_read_is_compiled(home: Path, made: list[str]) -> None:
     assert made == ["mine"] * 4
 
 
+def test_a_folder_and_a_dangling_link_are_no_mappings(home: Path, made: list[str]) -> None:
+    [folder] = own(home)
+    (folder / "odd.yaml").mkdir()
+    (folder / "gone.yaml").symlink_to(folder / "nowhere")
+    assert Compiled((folder,)).load("mine").about == "mine"
+
+
 def test_where_nothing_can_be_kept_it_is_compiled(home: Path, made: list[str]) -> None:
     (home / ".ccproxy").write_text("in the way")
     for _ in range(2):

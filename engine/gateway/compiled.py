@@ -16,6 +16,7 @@ from engine.gateway.settings import HOME
 from engine.mapping.frozen import freeze, thaw
 
 FOLDER = HOME / "compiled"
+DIGITS = 32
 
 
 class Compiled:
@@ -46,16 +47,14 @@ def _keep(kept: Path, data: bytes, name: str) -> None:
     part.replace(kept)
 
 
-DIGITS = 32
-
-
 def _digest(folders: tuple[Path, ...]) -> str:
     digest = blake2b(f"{sys.version} {Path(engine.__file__)}".encode(), digest_size=DIGITS // 2)
     for folder in (*folders, BUILT_IN):
-        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.py"))):
+        for file in sorted(filter(Path.is_file, (*folder.glob("*.yaml"), *folder.glob("*.py")))):
             digest.update(f"\0{file}\0".encode())
             digest.update(file.read_bytes())
-    for file in sorted(Path(engine.__file__).parent.glob("[mw]*/*.py")):
+    engines = Path(engine.__file__).parent
+    for file in sorted((*engines.glob("mapping/*.py"), *engines.glob("wire/*.py"))):
         found = file.stat()
         digest.update(f"\0{file.name} {found.st_mtime_ns} {found.st_size}".encode())
     return digest.hexdigest()
