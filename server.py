@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cache
 from time import monotonic
 from typing import Any
@@ -144,10 +145,8 @@ class Application:
 
     async def reload_by_itself(self) -> None:
         """Where nobody waits for an answer: what is wrong is told in the log."""
-        try:
+        with suppress(NotReloaded):
             await self.services.reload()
-        except NotReloaded:
-            return
 
     def told(self) -> Told:
         return Told(self.services.metrics, status.breakers(self.service.providers))

@@ -224,7 +224,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("granian", "aiohttp", "orjson", "httpx")}
+    packages = {name: version(name) for name in ("granian", "aiohttp", "orjson")}
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     return {"ccproxy": commit or version("ccproxy"), **packages}
 

@@ -9,13 +9,12 @@ import click
 import orjson
 
 from engine import Mapping, load_mapping
-from engine.commands.telling import fail, or_fail, table, tell_json
+from engine.commands.telling import fail, or_fail, short, table, tell_json
 from engine.gateway import config
-from engine.gateway.exchange import Exchange
 from engine.gateway.http import read_json
 from engine.gateway.providers import folders
-from engine.gateway.relay import Relay
 from engine.gateway.sections import TranslationError
+from engine.gateway.translation import Translation, translate
 from engine.mapping.errors import Place
 from engine.mapping.explaining import Explained, explain
 from engine.wire import jsontext, validate
@@ -74,7 +73,8 @@ def explain_mapping(mapping: str, stream: bool, as_json: bool) -> None:
         tell_json([{"field": name, "value": value, **_in_json(place)} for name, value, place in fields])
         return
     rows = [
-        (name, _short(value), f"{place.source.name}:{place.line}" if place else "as it came") for name, value, place in fields
+        (name, short(value, WIDE), f"{place.source.name}:{place.line}" if place else "as it came")
+        for name, value, place in fields
     ]
     table(["FIELD", "VALUE", "MADE BY"], rows)
 
@@ -85,7 +85,7 @@ def load(name: str) -> Mapping:
     return or_fail(lambda: load_mapping(Path(name) if name.endswith(".yaml") else name, folders(settings)))
 
 
-def _try(mapping: Mapping, *, stream: bool) -> tuple[Exchange | Relay, dict[str, Any], dict[str, Any]]:
+def _try(mapping: Mapping, *, stream: bool) -> tuple[Translation, dict[str, Any], dict[str, Any]]:
     """What the request from standard input would become: on its way, with its address and headers, with its body."""
     if sys.stdin.isatty():
         click.echo("The request is read from here; Ctrl-D ends it.", err=True)
@@ -97,20 +97,14 @@ def _try(mapping: Mapping, *, stream: bool) -> tuple[Exchange | Relay, dict[str,
             request["stream"] = True
             data = jsontext.dumps(request)
         model = mapping.models.get("main") or request["model"]
-        made = translation(mapping, model, request, data)
+        made = translate(mapping.name, mapping, model, request, data, request_id="req_try", key=SHOWN_KEY)
         where = made.endpoint(mapping.base_url or "")
     except (ApiError, TranslationError) as error:
         fail(str(error))
     return made, where, orjson.loads(made.body) if isinstance(made.body, bytes) else made.body
 
 
-def translation(mapping: Mapping, model: str, request: dict[str, Any], data: bytes) -> Exchange | Relay:
-    if mapping.native:
-        return Relay(mapping.name, mapping, model, request, data, key=SHOWN_KEY)
-    return Exchange(mapping.name, mapping, model, request, request_id="req_try", key=SHOWN_KEY)
-
-
-def _explained(mapping: Mapping, made: Exchange | Relay) -> Iterator[Explained]:
+def _explained(mapping: Mapping, made: Translation) -> Iterator[Explained]:
     endpoint = mapping.base_url or "", made.model, made.key, made.streams, made.client
     yield from explain(mapping.sections["endpoint"], mapping.sources, *endpoint)
     for field in explain(mapping.sections["request"], mapping.sources, made.request, made.model):
@@ -119,8 +113,3 @@ def _explained(mapping: Mapping, made: Exchange | Relay) -> Iterator[Explained]:
 
 def _in_json(place: Place | None) -> dict[str, Any]:
     return {"file": place.source.name, "line": place.line, "column": place.column} if place else {"file": None}
-
-
-def _short(value: Any) -> str:
-    text = jsontext.dumps(value).decode()
-    return text if len(text) <= WIDE else f"{text[: WIDE - 1]}…"

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from engine.commands.mappings import load
-from engine.commands.telling import bad, fail, good
+from engine.commands.telling import bad, fail, good, short
 from engine.gateway import recording
 from engine.gateway.sections import TranslationError
 
@@ -32,7 +31,7 @@ def replay(file: Path, mapping: str | None) -> None:
         fail(str(error))
     different = list(_differences(case.get("expect") or {}, made))
     for name, said, is_now in different:
-        click.echo(f"{name}\n  {bad('-')} {_short(said)}\n  {good('+')} {_short(is_now)}")
+        click.echo(f"{name}\n  {bad('-')} {short(said, LONG)}\n  {good('+')} {short(is_now, LONG)}")
     if different:
         fail(f"{len(different)} of it {'is' if len(different) == 1 else 'are'} different from what {file} says")
     click.echo(f"as {file} says: {', '.join(made)}")
@@ -48,8 +47,3 @@ def _differences(expected: dict[str, Any], made: dict[str, Any]) -> Any:
                     yield f"{name}.{key}", said[key], is_now.get(key)
         elif said != is_now:
             yield name, said, is_now
-
-
-def _short(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from engine import MappingError
+from engine.wire import jsontext
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for line in lines:
         cells = (cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def short(value: Any, most: int) -> str:
+    """A value as JSON, cut to so many characters."""
+    text = jsontext.dumps(value).decode()
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def paragraph(words: str) -> None:

@@ -14,10 +14,11 @@ import click
 import yaml
 
 from engine import Mapping
-from engine.commands.mappings import SHOWN_KEY, load, translation
+from engine.commands.mappings import SHOWN_KEY, load
 from engine.commands.telling import bad, fail, or_fail, tell_json
 from engine.gateway import catalogue, config
 from engine.gateway.providers import folders
+from engine.gateway.translation import translate
 from engine.wire import jsontext
 
 MODEL = "a-model"
@@ -127,7 +128,7 @@ def _samples(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
 
 
 def _ours(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
-    made = translation(mapping, MODEL, REQUEST, jsontext.dumps(REQUEST))
+    made = translate(mapping.name, mapping, MODEL, REQUEST, jsontext.dumps(REQUEST), request_id="req_bench", key=SHOWN_KEY)
     body = jsontext.loads(made.body) if isinstance(made.body, bytes) else made.body
     base_url = mapping.base_url or ""
     ours: dict[str, list[tuple[Any, ...]]] = {

@@ -155,7 +155,7 @@ class Exchange(Sections):
         if not self._assembler.usage:
             # The client compacts by these numbers: an estimate is better than none.
             estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self._assembler.written // 4}
-            self._assembler.feed({"usage": estimated})
+            self._assembler.hear({"usage": estimated})
         events += self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
             self.failure = self.error(500, self._assembler.failure, {})

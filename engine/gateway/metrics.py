@@ -229,7 +229,7 @@ class Metrics:
 def _of(tallies: dict[Any, Tally], key: Any, other: Any) -> Tally:
     if key not in tallies:
         key = key if len(tallies) < MOST_WAYS else other
-        tallies.setdefault(key, Tally())
+        return tallies.setdefault(key, Tally())
     return tallies[key]
 
 
@@ -239,7 +239,7 @@ def _count(counter: Counter[Any], key: Any, other: Any) -> None:
 
 def _add(mine: dict[Any, Tally], theirs: Mapping[Any, Tally]) -> None:
     for key, tally in theirs.items():
-        mine[key] = mine.get(key, Tally())
+        mine.setdefault(key, Tally())
         mine[key] += tally
 
 

@@ -21,6 +21,7 @@ from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
 from engine.gateway.sections import TranslationError
+from engine.gateway.translation import Translation, translate
 from engine.gateway.upstream import Reply, bounded, check_model
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
@@ -106,7 +107,7 @@ class _Call:
         self.attempt: Attempt | None = None
         self.has_begun = False  # some of an answer has gone out, so that no other can take its place
         self.lost: dict[str, str] = {}
-        self.made: Exchange | Relay | None = None
+        self.made: Translation | None = None
         self.failure: ApiError | None = None
         self.recording: Recording | None = None
         self.data = b""
@@ -221,19 +222,15 @@ class _Call:
         route = self.proxy.router.route(Asked(request, self.client, len(self.data)))
         return Attempts(route, self.client.get(SESSION))
 
-    def _translation(self, request: dict[str, Any], attempt: Attempt) -> Exchange | Relay:
+    def _translation(self, request: dict[str, Any], attempt: Attempt) -> Translation:
         """The request on its way to the provider that it is tried with."""
         self.attempt, self.passed = attempt, []
         provider, model = attempt.target.provider, attempt.target.model
         self.record.route, self.record.provider, self.record.model = attempt.reason, provider.name, model
         self.record.prices = provider.facts_of(model)
-        made: Exchange | Relay
-        if provider.mapping.native:
-            made = Relay(provider.name, provider.mapping, model, request, self.data, key=attempt.key, client=self.client)
-        else:
-            made = Exchange(
-                provider.name, provider.mapping, model, request, request_id=self.id, key=attempt.key, client=self.client
-            )
+        made = translate(
+            provider.name, provider.mapping, model, request, self.data, request_id=self.id, key=attempt.key, client=self.client
+        )
         self.lost, self.made = made.lost, made
         return made
 
@@ -267,7 +264,7 @@ class _Call:
             counted = tokens.count(made.request, made.facts.tokenizer).tokens
         await self.answer.json(200, {"input_tokens": counted})
 
-    async def _counted_there(self, made: Exchange | Relay) -> int | None:
+    async def _counted_there(self, made: Translation) -> int | None:
         """The provider's own count; None where it has no counter, or one that does not answer."""
         where = made.count_endpoint(self.provider.base_url)
         if where is None:
@@ -334,7 +331,7 @@ class _Call:
             except Exception:
                 log.exception("%s could not be recorded", self.id)
 
-    def _body(self, made: Exchange | Relay) -> Any:
+    def _body(self, made: Translation) -> Any:
         """What goes to the provider: what the mapping makes of the request, and the route's parameters."""
         parameters = self.trying.target.parameters
         if not parameters:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from engine.gateway.exchange import Exchange
 from engine.gateway.relay import Relay
+from engine.gateway.translation import Translation, translate
 from engine.gateway.upstream import Reply
 from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext
@@ -96,22 +96,17 @@ def read(file: Path) -> Case:
 
 def play(mapping: Mapping, case: Case) -> Case:
     """What comes of a case now: the body that goes to the provider, what is lost, and the message or the error."""
-    given, model = case.get("given") or {}, case.get("model", "upstream-model")
+    given, request = case.get("given") or {}, case["request"]
+    provider, model = case.get("provider", mapping.name), case.get("model", "upstream-model")
     try:
-        made = _made(mapping, case.get("provider", mapping.name), model, case["request"])
+        made = translate(provider, mapping, model, request, jsontext.dumps(request), request_id="req_replay")
     except ApiError as error:
         return {"error": _error(error)}
     body = jsontext.loads(made.body) if isinstance(made.body, bytes) else made.body
     return {"body": body, "lost": sorted(made.lost), **_answer(made, given)}
 
 
-def _made(mapping: Mapping, provider: str, model: str, request: dict[str, Any]) -> Exchange | Relay:
-    if mapping.native:
-        return Relay(provider, mapping, model, request, jsontext.dumps(request))
-    return Exchange(provider, mapping, model, request, request_id="req_replay")
-
-
-def _answer(made: Exchange | Relay, given: Case) -> Case:
+def _answer(made: Translation, given: Case) -> Case:
     if not given:
         return {}
     try:
@@ -122,7 +117,7 @@ def _answer(made: Exchange | Relay, given: Case) -> Case:
         return {"error": _error(error)}
 
 
-def _told(made: Exchange | Relay, given: Case) -> Case:
+def _told(made: Translation, given: Case) -> Case:
     if isinstance(made, Relay):
         if "stream" not in given:
             return _without_id(jsontext.loads(made.answer(_data(given))))
@@ -150,6 +145,7 @@ def _error(error: ApiError) -> Case:
     return {"status": error.status, "type": error.type, "message": error.message}
 
 
+# By its name: PyYAML may come without libyaml, and then has no such class, which mypy cannot follow.
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Texts of several lines are written as such."""
 

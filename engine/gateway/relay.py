@@ -136,7 +136,7 @@ class Relay(Sections):
             reply = None
         if not isinstance(reply, dict) or reply.get("type") != "message":
             raise self.refuse(502, data, {})
-        self.usage = tokens_of(reply.get("usage") or {})
+        self.usage = tokens_of(reply.get("usage"))
         if self._is_named:
             return data
         wanted = reply | {"model": self._asked_model}

@@ -10,7 +10,7 @@ from engine.wire import errors, jsontext
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
 
-USAGE = {
+SHORTER = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
     "cache_read_input_tokens": "cache_read_tokens",
@@ -103,9 +103,9 @@ class Sections:
         return error
 
 
-def tokens_of(usage: Headers[Any, Any]) -> dict[str, int]:
-    """The counts of Anthropic's usage by shorter names."""
-    counts = {name: usage.get(word) for word, name in USAGE.items()}
+def tokens_of(usage: Any) -> dict[str, int]:
+    """The counts of Anthropic's usage, by the words of `metrics.USAGE`."""
+    counts = {name: usage.get(word) for word, name in SHORTER.items()} if isinstance(usage, dict) else {}
     return {name: count for name, count in counts.items() if type(count) is int}
 
 

@@ -43,11 +43,11 @@ class Service:
         return [*([self.config.file] if self.config.file else []), *folders(self.config)]
 
     @asynccontextmanager
-    async def in_use(self) -> AsyncIterator["Service"]:
+    async def in_use(self) -> AsyncIterator[None]:
         """For one request, which finishes on that with which it began."""
         self._requests += 1
         try:
-            yield self
+            yield
         finally:
             self._requests -= 1
             await self._close_if_done()

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.gateway.metrics import Metrics
+
 FOLDER = "CCPROXY_SHARED"
 """The variable by which the command tells its worker processes where they meet."""
 
@@ -16,7 +18,7 @@ FOLDER = "CCPROXY_SHARED"
 class Told(NamedTuple):
     """What a worker tells of itself: its metrics, and the state of its breakers as `/status` has it."""
 
-    metrics: Any
+    metrics: Metrics
     breakers: list[dict[str, Any]]
 
 

@@ -91,8 +91,7 @@ def health(provider: Provider) -> str:
 
 def routes(router: Router) -> list[dict[str, Any]]:
     """Where each configured route leads, its fallbacks behind it."""
-    found: Iterable[tuple[str, Any]] = router.routes.items()
     return [
         {"name": name, "to": str(route.targets[0]), "fallbacks": [str(target) for target in route.targets[1:]]}
-        for name, route in found
+        for name, route in router.routes.items()
     ]
