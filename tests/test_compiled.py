@@ -109,6 +109,16 @@ def test_what_cannot_be_read_is_compiled(home: Path, made: list[str]) -> None:
     assert made == ["mine"] * 4
 
 
+def test_places_are_named_from_where_it_is_now(home: Path, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = own(home)
+    (home / "elsewhere").mkdir()
+    names = []
+    for place in (home, home / "elsewhere", home):
+        monkeypatch.chdir(place)
+        names.append(Compiled(folders).load("mine").sources[0].name)
+    assert names == ["mappings/mine.yaml", str(folders[0] / "mine.yaml"), "mappings/mine.yaml"]
+
+
 def test_a_folder_and_a_dangling_link_are_no_mappings(home: Path, made: list[str]) -> None:
     [folder] = own(home)
     (folder / "odd.yaml").mkdir()

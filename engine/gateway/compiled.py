@@ -13,6 +13,7 @@ from pathlib import Path
 import engine
 from engine import BUILT_IN, Mapping, load_mapping
 from engine.gateway.settings import HOME
+from engine.mapping.errors import shown
 from engine.mapping.frozen import freeze, thaw
 
 FOLDER = HOME / "compiled"
@@ -50,6 +51,7 @@ def _keep(kept: Path, data: bytes, name: str) -> None:
 def _digest(folders: tuple[Path, ...]) -> str:
     digest = blake2b(f"{sys.version} {Path(engine.__file__)}".encode(), digest_size=DIGITS // 2)
     for folder in (*folders, BUILT_IN):
+        digest.update(shown(folder).encode())  # as places in them are named, which depends on where one is
         for file in sorted(filter(Path.is_file, (*folder.glob("*.yaml"), *folder.glob("*.py")))):
             digest.update(f"\0{file}\0".encode())
             digest.update(file.read_bytes())

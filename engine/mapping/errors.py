@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 WIDE = 200
 """Characters of a line that are shown: what was written for a machine has no others."""
@@ -78,6 +79,14 @@ class Problems(list[Problem]):
         """Raise them all, if there are any."""
         if self:
             raise MappingError(self)
+
+
+def shown(path: Path) -> str:
+    """The path as people would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def suggest(word: str, known: Iterable[str], form: str = "{!r}") -> str:

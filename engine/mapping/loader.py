@@ -8,7 +8,7 @@ from typing import Any
 from . import nodes, words
 from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
-from .errors import Place, Problems, Source, suggest
+from .errors import Place, Problems, Source, shown, suggest
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
 from .mapping import Mapping
@@ -43,7 +43,7 @@ def _chain(path: Path, folders: Sequence[Path], problems: Problems) -> list[_Lin
     """The file, its parent, the parent's parent and so on."""
     chain: list[_Link] = []
     while True:
-        source = Source(_shown(path), path.read_text(encoding="utf-8", errors="replace"))
+        source = Source(shown(path), path.read_text(encoding="utf-8", errors="replace"))
         if (offset := source.text.find("\ufffd")) >= 0:
             before = source.text[:offset].split("\n")
             problems.add(Place(source, len(before), len(before[-1]) + 1), "this is no UTF-8: save the file in that encoding")
@@ -74,14 +74,6 @@ def _parent(entry: Entry, path: Path, folders: Sequence[Path], problems: Problem
     known = {found.stem for folder in beside for found in folder.glob("*.yaml")} - {path.stem}
     problems.add(entry.value.place, f"there is no mapping named {name!r} beside this one{suggest(str(name), known)}")
     return None
-
-
-def _shown(path: Path) -> str:
-    """The path as people would type it."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _inherited(parent: Fields, child: Fields) -> Fields:
@@ -185,7 +177,7 @@ class _Loading:
             try:
                 functions |= from_files([beside])
             except Exception as error:  # noqa: BLE001 - whatever an author's file raises is told at the file
-                self.problems.add(Place(Source(_shown(beside), ""), 1, 1), f"cannot be imported: {error}")
+                self.problems.add(Place(Source(shown(beside), ""), 1, 1), f"cannot be imported: {error}")
         return functions
 
     def _text(self, key: str) -> str | None:
