@@ -7,7 +7,7 @@ from typing import Any
 from engine.gateway.names import Named, glob, is_glob, named, plain_name
 from engine.gateway.providers import Provider, ProviderError
 from engine.gateway.settings import Config, RouteConfig
-from engine.wire import thinking, tokens
+from engine.wire import thinking, tokens, tools
 from engine.wire.errors import ApiError
 
 Request = dict[str, Any]
@@ -43,10 +43,6 @@ class Asked:
     request: Request
     headers: Mapping[str, str]
     size: int
-
-    def is_search(self) -> bool:
-        """Whether it holds the server tool that searches the web."""
-        return any(str(tool.get("type")).startswith("web_search_") for tool in self.request.get("tools") or ())
 
     def is_longer_than(self, limit: int) -> bool:
         # No byte is more than a token, and most requests are short: those are not counted.
@@ -114,7 +110,7 @@ class Router:
 
     def _by_rule(self, asked: Asked) -> Route | None:
         matches: dict[str, Callable[[], bool]] = {
-            "webSearch": asked.is_search,
+            "webSearch": lambda: tools.asks_to_search(asked.request),
             "longContext": lambda: asked.is_longer_than(self.config.routes["longContext"].above),
             "background": asked.is_background,
             "think": asked.is_hard,

@@ -92,6 +92,11 @@ def _forced(asked: dict[str, Any], tools: Collection[str], names: ToolNames, fac
     return {key: value for key, value in asked.items() if key != "name"} | {"type": kind} | named
 
 
+def asks_to_search(request: dict[str, Any]) -> bool:
+    """Whether the request holds the server tool that searches the web."""
+    return any(_family(tool) == WEB_SEARCH for tool in request.get("tools") or ())
+
+
 def asks_only_to_search(request: dict[str, Any]) -> bool:
     """Whether the request is a search of the web and nothing else, as Claude Code's side calls are (client.md 1)."""
     tools: list[Tool] = request.get("tools") or []
