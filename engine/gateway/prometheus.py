@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.gateway.metrics import STEPS, USAGE, Metrics, Times, Way
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "exposition"]
 
 LABELS = ("route", "provider", "model", "key")
 EDGES = range(-13, 11)
@@ -19,9 +19,7 @@ EDGES = range(-13, 11)
 
 def exposition(metrics: Metrics, breakers: Sequence[Mapping[str, Any]], version: str, uptime: float) -> bytes:
     """The text of a scrape; `breakers` as `/status` tells of them, `uptime` in seconds."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(metrics, breakers, version, uptime))
-    return generate_latest(registry)
+    return generate_latest(_Collector(metrics, breakers, version, uptime))
 
 
 class _Collector(Collector):
