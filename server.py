@@ -76,9 +76,10 @@ class Application:
             await self.serve(scope, receive, send)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self.service
+        service.begin()
         try:
-            async with self.service.in_use():
-                await self.handler(scope)(scope, receive, send)
+            await self.handler(scope)(scope, receive, send)
         except ApiError as error:
             id = http.request_id()
             self.services.metrics.refused[error.type] += 1
@@ -89,6 +90,8 @@ class Application:
             id = http.request_id()
             log.exception("%s failed", id)
             await http.send_error(send, ApiError(500, "api_error", "ccproxy failed; its log has the trace"), id)
+        finally:
+            service.end()
 
     def handler(self, scope: Scope) -> Handler:
         """What serves a request. Raises ApiError where nothing does, or where the asker may not ask."""
@@ -120,7 +123,7 @@ class Application:
                 self.is_stopping = True
                 if watching:
                     watching.cancel()
-                await self.service.retire()
+                self.service.retire()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -153,11 +156,11 @@ class Application:
 
     # Messages
 
-    async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.service.proxy.messages(scope, receive, send)
+    def messages(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.service.proxy.messages(scope, receive, send)
 
-    async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.service.proxy.count_tokens(scope, receive, send)
+    def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.service.proxy.count_tokens(scope, receive, send)
 
     # The small routes
 

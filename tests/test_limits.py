@@ -23,10 +23,10 @@ def limiter(clock: Clock) -> Limiter:
 def once(limiter: Limiter, key: str | None, config: Config) -> tuple[int, str | None]:
     """The status of a request that is over at once, and what its refusal says of when to come back."""
     try:
-        with limiter.admitted(key, config):
-            return 200, None
+        limiter.leave(limiter.admit(key, config))
     except ApiError as error:
         return error.status, error.retry_after
+    return 200, None
 
 
 def test_without_limits_all_pass(limiter: Limiter) -> None:
@@ -46,16 +46,19 @@ def test_each_key_has_its_own(limiter: Limiter) -> None:
     config = Config(api_keys=KEYS)
     assert [once(limiter, "alice", config)[0] for _ in range(3)] == [200, 200, 429]
     assert [once(limiter, "bob", config)[0] for _ in range(3)] == [200, 200, 200]
-    with limiter.admitted("bob", config):
-        assert once(limiter, "bob", config) == (429, "1")
-        assert once(limiter, None, config) == (200, None)
+    places = limiter.admit("bob", config)
+    assert once(limiter, "bob", config) == (429, "1")
+    assert once(limiter, None, config) == (200, None)
+    limiter.leave(places)
     assert once(limiter, "bob", config) == (200, None)
 
 
 def test_all_together_are_shed_as_overload(limiter: Limiter) -> None:
     config = Config(limits=Limits(concurrent=2), api_keys=KEYS)
-    with limiter.admitted("bob", config), limiter.admitted(None, config):
-        assert once(limiter, "alice", config) == (529, "1")
+    places = limiter.admit("bob", config), limiter.admit(None, config)
+    assert once(limiter, "alice", config) == (529, "1")
+    for taken in places:
+        limiter.leave(taken)
     assert once(limiter, "alice", config) == (200, None)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import orjson
+import uvloop
 
 from engine import MappingError
 from engine.commands import connections
@@ -80,7 +81,7 @@ def start(
         _start_in_background(settings, {**flags, "config": file, "workers": workers, "local": local})
         return
     logs.set_up(settings.log_level, settings.log_format)
-    code = asyncio.run(_serve(settings, read, path, workers, local))
+    code = uvloop.run(_serve(settings, read, path, workers, local))
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
     sys.stderr.flush()

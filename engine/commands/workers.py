@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
 
 from engine.commands import connections
 
@@ -21,6 +21,7 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
         int(port),
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,  # why: serving.py
+        loop=Loops.uvloop,
         workers=int(workers),
         workers_kill_timeout=int(grace),
         # Else a worker that the kernel kills, for its memory say, takes the others with it.

@@ -20,7 +20,8 @@ FOR_BROWSERS = ("/", "/status")
 LONGEST_PLACE = 300
 """Characters of a Host or an Origin: a name of the DNS has 253 at most."""
 
-OTHER_WORDS = (b"forwarded", b"x-real-ip", b"via")
+FORWARDED_FOR = b"x-forwarded-for"
+_FOR_OTHERS = {FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"}
 """By which a proxy may tell that it asks for somebody else; for whom is read in X-Forwarded-For alone."""
 
 ASK_FOR_PASSWORD = ("www-authenticate", 'Basic realm="ccproxy, with its key as the password", charset="UTF-8"')
@@ -86,25 +87,24 @@ def _password(credentials: str) -> str:
 
 def _check_local(scope: Scope, trusted: Sequence[Network]) -> None:
     client = scope.get("client")
-    if client and not is_loopback(_asker(client[0], scope, trusted)):
+    said = {name for name, _ in scope["headers"]}
+    if client and not is_loopback(client[0] if said.isdisjoint(_FOR_OTHERS) else _asker(client[0], scope, trusted)):
         raise ApiError(403, "permission_error", "without `api_key` in its configuration ccproxy serves only this machine")
     # A page from elsewhere can make the browser ask this machine: by a name that it has pointed here (DNS rebinding), or
     # across origins. Neither gets an answer. https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin
-    for name in (b"host", b"origin"):
+    for name in said & {b"host", b"origin"}:
         for value in headers(scope, name):
             if value and not _is_here(value):
                 raise ApiError(403, "permission_error", f"the {name.decode()} {one_line(value)!r} is not this machine")
-    if header(scope, b"sec-fetch-site") == "cross-site":
+    if b"sec-fetch-site" in said and header(scope, b"sec-fetch-site") == "cross-site":
         raise ApiError(403, "permission_error", "a page from elsewhere may not ask this machine")
 
 
 def _asker(peer: str, scope: Scope, trusted: Sequence[Network]) -> str:
-    """Whose request it is. Only proxies that the configuration names are believed about that; one that it does not name
+    """For whom a proxy asks. Only those that the configuration names are believed about that; one that it does not name
     asks for somebody else all the same, and so does one that says it in other words."""
     # In all lines: some proxies leave what the asker has sent, and add a line of their own.
-    hops = [hop.strip() for line in headers(scope, b"x-forwarded-for") for hop in line.split(",")]
-    if not hops and not any(headers(scope, word) for word in OTHER_WORDS):
-        return peer
+    hops = [hop.strip() for line in headers(scope, FORWARDED_FOR) for hop in line.split(",")]
     if not hops or not _is_among(peer, trusted):
         return "somebody behind an unknown proxy"
     return next((hop for hop in reversed(hops) if not _is_among(hop, trusted)), hops[0])

@@ -1,6 +1,5 @@
 """ASGI in a dozen small functions: bodies in, answers out."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -11,9 +10,6 @@ from engine.wire import jsontext
 from engine.wire.errors import ApiError
 
 LONGEST_LINE = 1_000
-
-BODY_SECONDS = 60.0
-"""That a client has for sending its request; one that trickles in holds its place for no longer."""
 
 KEY_NAME = "ccproxy.key"
 """Where a request's scope has the name of the key that it came with (access.py)."""
@@ -30,28 +26,20 @@ class ClientLeft(Exception):
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """The request's body. Raises ApiError 413 past `limit` bytes and 408 where it does not come to its end, and ClientLeft."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read(receive, limit)
-    except TimeoutError:
-        raise ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds") from None
-
-
-async def _read(receive: Receive, limit: int) -> bytes:
+    """The request's body. Raises ApiError 413 past `limit` bytes, and ClientLeft."""
     pieces: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft
-        piece = message.get("body", b"")
-        size += len(piece)
+        body: bytes = message.get("body", b"")
+        size += len(body)
         if size > limit:
             raise ApiError(413, "request_too_large", f"the request is larger than {limit:,} bytes")
-        pieces.append(piece)
+        pieces.append(body)
         if not message.get("more_body"):
-            return b"".join(pieces)
+            return b"".join(pieces) if len(pieces) > 1 else body
 
 
 def read_json(data: bytes) -> Any:

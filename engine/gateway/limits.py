@@ -1,8 +1,7 @@
 """How many requests are served: at once, and a minute; for all, and for each key."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import ceil
 from time import monotonic
 
@@ -22,21 +21,23 @@ class Limiter:
         self._running: Counter[str] = Counter()
         self._begun: dict[str, deque[float]] = {}
 
-    @contextmanager
-    def admitted(self, key: str | None, config: Config) -> Iterator[None]:
-        """For one request of the key of this name. Raises ApiError where it would be one too many."""
-        limited = {ALL: config.limits}
+    def admit(self, key: str | None, config: Config) -> tuple[str, ...]:
+        """The places that a request of the key of this name takes, until it leaves them. Raises ApiError where it is one too
+        many."""
+        places: tuple[str, ...] = (ALL,)
+        self._check(ALL, config.limits)
         if key is not None and key in config.api_keys:
-            limited[key] = config.api_keys[key].limits
-        for name, limits in limited.items():
-            self._check(name, limits)
-        for name in limited:
+            places = (ALL, key)
+            self._check(key, config.api_keys[key].limits)
+        for name in places:
             self._running[name] += 1
             self._begun.setdefault(name, deque()).append(self._clock())
-        try:
-            yield
-        finally:
-            self._running.subtract(limited.keys())
+        return places
+
+    def leave(self, places: tuple[str, ...]) -> None:
+        """The request that took these places is over."""
+        for name in places:
+            self._running[name] -= 1
 
     def _check(self, name: str, limits: Limits) -> None:
         begun, now = self._begun.get(name, deque()), self._clock()

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
 from engine.gateway.attempts import Attempt, Attempts, merged
 from engine.gateway.config import Config
+from engine.gateway.connection import MOST_BYTES, Reply
 from engine.gateway.exchange import Exchange
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
 from engine.gateway.limits import Limiter
@@ -22,7 +23,7 @@ from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
 from engine.gateway.sections import TranslationError
 from engine.gateway.translation import Translation, translate
-from engine.gateway.upstream import Reply, bounded, check_model
+from engine.gateway.upstream import check_model, too_large
 from engine.wire import framing, jsontext, tokens, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
@@ -36,6 +37,9 @@ SESSION = "x-claude-code-session-id"
 
 LOOK_AFTER = 0.1
 """Seconds after which it is looked whether the client is still there."""
+
+BODY_SECONDS = 60.0
+"""That a client has for sending its request; one that trickles in holds its place for no longer."""
 
 COUNTING = 10.0
 """Seconds that a provider may take to count tokens; then they are counted here."""
@@ -66,21 +70,36 @@ class Proxy:
 
 
 class _Watch:
-    """Cancels the task that made it when the client leaves. Most answers are there before it is worth the while to look."""
+    """Cancels the task that made it where the request does not come, and when the client leaves: `reason` then says which.
+
+    Most answers are there before it is worth the while to look whether the client still is.
+    """
 
     def __init__(self, receive: Receive):
-        self.has_left = False
+        self.reason: ApiError | ClientLeft | None = None
         self._receive = receive
+        self._loop = asyncio.get_running_loop()
         self._work = asyncio.current_task()
         self._looking: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._begin)
+        self._timer = self._loop.call_later(BODY_SECONDS, self._give_up)
+
+    def has_come(self) -> None:
+        """The request is there."""
+        self._timer.cancel()
+        self._timer = self._loop.call_later(LOOK_AFTER, self._begin)
+
+    def _give_up(self) -> None:
+        self._cancel(ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds"))
 
     def _begin(self) -> None:
-        self._looking = asyncio.create_task(self._look())
+        self._looking = self._loop.create_task(self._look())
 
     async def _look(self) -> None:
         await http.client_left(self._receive)
-        self.has_left = True
+        self._cancel(ClientLeft())
+
+    def _cancel(self, reason: ApiError | ClientLeft) -> None:
+        self.reason = reason
         if self._work:
             self._work.cancel()
 
@@ -109,6 +128,7 @@ class _Call:
         self.lost: dict[str, str] = {}
         self.made: Translation | None = None
         self.failure: ApiError | None = None
+        self.reply: Reply | None = None
         self.recording: Recording | None = None
         self.data = b""
         self.passed: list[tuple[str, str]] = []  # headers of the provider's answer
@@ -117,16 +137,26 @@ class _Call:
     async def serve(self, work: Callable[["_Call", dict[str, Any]], Awaitable[None]], *, counting: bool = False) -> None:
         """Do the work; whatever goes wrong is told in Anthropic's words, if anything can still be told."""
         left = False
-        limited = nullcontext() if counting else self.proxy.limiter.admitted(self.record.key, self.proxy.config)
+        places: tuple[str, ...] = ()
+        watch = _Watch(self.receive)
         try:
-            with limited:
-                request = await self._request(counting=counting)
-                await self._while_client_stays(work(self, request))
-        except ClientLeft:
-            left = not self.answer.is_complete
+            if not counting:
+                places = self.proxy.limiter.admit(self.record.key, self.proxy.config)
+            request = await self._request(counting=counting)
+            watch.has_come()
+            await work(self, request)
+        except (ClientLeft, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and watch.reason is None:
+                raise
+            if isinstance(watch.reason, ApiError):
+                await self._refuse(watch.reason)
+            else:
+                left = not self.answer.is_complete
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
             await self._refuse(self._api_error(error))
         finally:
+            watch.end()
+            self.proxy.limiter.leave(places)
             self.answer.close()
             self._close_record(left=left)
             self._log()
@@ -166,18 +196,6 @@ class _Call:
         validate.check(request, counting=counting)
         assert isinstance(request, dict)
         return request
-
-    async def _while_client_stays(self, work: Awaitable[None]) -> None:
-        """When the client leaves, the work for it stops, and with it the provider's. Raises ClientLeft then."""
-        watch = _Watch(self.receive)
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not watch.has_left:
-                raise
-            raise ClientLeft from None
-        finally:
-            watch.end()
 
     def _api_error(self, error: Exception) -> ApiError:
         """What the client is told of trouble; what only its maker can mend goes to the log as well."""
@@ -249,11 +267,30 @@ class _Call:
         check_model(where["url"], self.trying.target.model)
         data = body if isinstance(body, bytes) else http.json(body)
         sent = perf_counter()
-        reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
+        self.reply = reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
         self.waited += perf_counter() - sent
         if self.recording:
             self.recording.answered(reply)
         return reply
+
+    async def _read(self, reply: Reply) -> bytes:
+        """The whole of an answer."""
+        return await self._heard(reply.read())
+
+    async def _heard(self, coming: Coroutine[Any, Any, bytes]) -> bytes:
+        """What comes of an answer; what passes until then is the provider's time."""
+        sent = perf_counter()
+        data = await coming
+        self.waited += perf_counter() - sent
+        if self.recording:
+            self.recording.hear(data)
+        return data
+
+    @property
+    def coming(self) -> Reply:
+        """The answer that is being read."""
+        assert self.reply is not None
+        return self.reply
 
     # Counting
 
@@ -289,8 +326,9 @@ class _Call:
             began, waited = perf_counter(), self.waited
             is_over, failure = False, None
             try:
-                await asyncio.sleep(attempt.wait)
-                self.waited += attempt.wait
+                if attempt.wait:
+                    await asyncio.sleep(attempt.wait)
+                    self.waited += attempt.wait
                 await self._answer(request, attempt)
                 is_over, failure = True, self.failure
                 return
@@ -303,7 +341,8 @@ class _Call:
                 attempts.failed(attempt, failure)
             finally:
                 attempt.breaker.over(failure, known=is_over)
-                await self._write_recording()
+                if self.recording:
+                    await self._write_recording(self.recording)
                 if failure:
                     self.proxy.metrics.attempt_failed(self.record.provider, self.record.model, failure.status)
         self.attempt, told = attempts.best
@@ -316,15 +355,20 @@ class _Call:
             from engine.gateway.recording import Recording
 
             self.recording = Recording(self.provider.mapping, made.provider, made.model, request, self._secrets())
-        await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=self.record.stream))
+        try:
+            await (self._relay(made) if isinstance(made, Relay) else self._exchange(made, stream=self.record.stream))
+        finally:
+            if self.reply:
+                self.reply.close()
+                self.reply = None
 
     def _secrets(self) -> list[str]:
         config = self.proxy.config
         return [self.trying.key or "", config.api_key or "", *(client.key for client in config.api_keys.values())]
 
-    async def _write_recording(self) -> None:
-        recording, folder, self.recording = self.recording, self.proxy.config.record, None
-        if recording and folder:
+    async def _write_recording(self, recording: "Recording") -> None:
+        folder, self.recording = self.proxy.config.record, None
+        if folder:
             about = f"Recorded by {self.id}: {self.attempt}."
             try:
                 await asyncio.to_thread(recording.write, folder, self.id, about)
@@ -343,33 +387,33 @@ class _Call:
         if (events := exchange.answer_here()) is not None:
             await (self.answer.events(framing.encode(events), last=True) if stream else self.answer.json(200, fold(events)))
             return
-        with await self._asked(exchange) as reply:
-            work = self._pass_on if stream else self._gather if exchange.streams else self._whole
-            await work(exchange, reply)
+        reply = await self._asked(exchange)
+        work = self._pass_on if stream else self._gather if exchange.streams else self._whole
+        await work(exchange, reply)
 
     async def _relay(self, relay: Relay) -> None:
         """An answer that passes as it is."""
-        with await self._post(relay.endpoint(self.provider.base_url), self._body(relay)) as reply:
-            if reply.status < 400 and relay.streams and reply.is_stream:
-                await self._relay_stream(relay, reply)
-                return
-            data = b"".join([piece async for piece in bounded(relay.provider, self._timed(reply))])
-            if reply.status >= 400:
-                error = relay.refuse(reply.status, data, reply.headers)
-                if relay.passes(data):
-                    error = Verbatim(error, reply.status, data, passed(reply.headers))
-                raise error
-            answer = relay.answer(data)
-            if self.answer.status:
-                raise ApiError(500, "api_error", f"{relay.provider}: after a silence it answered whole, and not with a stream")
-            self._check_not_empty(jsontext.loads(answer))
-            self.passed = passed(reply.headers)
-            await self.answer.body(200, answer)
+        reply = await self._post(relay.endpoint(self.provider.base_url), self._body(relay))
+        if reply.status < 400 and relay.streams and reply.is_stream:
+            await self._relay_stream(relay, reply)
+            return
+        data = await self._read(reply)
+        if reply.status >= 400:
+            error = relay.refuse(reply.status, data, reply.headers)
+            if relay.passes(data):
+                error = Verbatim(error, reply.status, data, passed(reply.headers))
+            raise error
+        answer = relay.answer(data)
+        if self.answer.status:
+            raise ApiError(500, "api_error", f"{relay.provider}: after a silence it answered whole, and not with a stream")
+        self._check_not_empty(jsontext.loads(answer))
+        self.passed = passed(reply.headers)
+        await self.answer.body(200, answer)
 
     async def _relay_stream(self, relay: Relay, reply: Reply) -> None:
         self.passed = passed(reply.headers)
-        pieces, opening = self._timed(reply), Opening(relay, may_be_empty=self.trying.is_last)
-        async for piece in pieces:
+        opening = Opening(relay, may_be_empty=self.trying.is_last)
+        while piece := await self._heard(reply.next()):
             await self._pass_events(opening.receive(relay.receive(piece)))
             if relay.is_complete:
                 break
@@ -377,7 +421,7 @@ class _Call:
             self._note(relay.failure)
         await self._pass_events(opening.receive(relay.finish()), last=True)
         if relay.is_complete:
-            await _drain(pieces)
+            await reply.drain()
 
     async def _pass_events(self, events: bytes, *, last: bool = False) -> None:
         """Events of an answer, which is this attempt's from here on."""
@@ -397,31 +441,18 @@ class _Call:
         reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange))
         if reply.status < 400:
             return reply
-        with reply:
-            data = b"".join([piece async for piece in bounded(exchange.provider, self._timed(reply))])
-            raise exchange.refuse(reply.status, data, reply.headers)
+        raise exchange.refuse(reply.status, await self._read(reply), reply.headers)
 
-    async def _pieces(self, exchange: Exchange, reply: Reply) -> AsyncIterator[bytes]:
-        """The answer as it comes, in several requests where the provider stops in its middle."""
-        async for data in self._timed(reply):
-            yield data
-        while exchange.streams and exchange.goes_on():
-            with await self._asked(exchange) as more:
-                async for data in self._timed(more):
-                    yield data
-
-    async def _timed(self, reply: Reply) -> AsyncIterator[bytes]:
-        """What passes between the pieces is the provider's time."""
-        sent = perf_counter()
-        async for data in reply.pieces():
-            self.waited += perf_counter() - sent
-            if self.recording:
-                self.recording.hear(data)
-            yield data
-            sent = perf_counter()
+    async def _next(self, exchange: Exchange) -> bytes:
+        """What of the answer has come since, in several requests where the provider stops in its middle; nothing at its end."""
+        data = await self._heard(self.coming.next())
+        while not data and exchange.goes_on():
+            reply = await self._asked(exchange)
+            data = await self._heard(reply.next())
+        return data
 
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
-        data = b"".join([piece async for piece in bounded(exchange.provider, self._pieces(exchange, reply))])
+        data = await self._read(reply)
         try:
             told = jsontext.loads(data)
         except ValueError:
@@ -433,8 +464,12 @@ class _Call:
     async def _gather(self, exchange: Exchange, reply: Reply) -> None:
         """A whole answer from a provider that is asked for a stream."""
         events: list[dict[str, Any]] = []
+        size = 0
         try:
-            async for data in bounded(exchange.provider, self._pieces(exchange, reply)):
+            while data := await self._next(exchange):
+                size += len(data)
+                if size > MOST_BYTES:
+                    raise too_large(exchange.provider)
                 events += exchange.receive(data)
                 if exchange.over:
                     break
@@ -447,9 +482,8 @@ class _Call:
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes."""
-        pieces = self._pieces(exchange, reply)
         try:
-            async for data in pieces:
+            while data := await self._next(exchange):
                 await self._pass_events(framing.encode(exchange.receive(data)))
                 self.record.written = exchange.written
                 if exchange.over:
@@ -473,12 +507,4 @@ class _Call:
             self._check_not_empty(fold(events))
         await self._pass_events(framing.encode(events), last=True)
         if exchange.is_complete:
-            await _drain(pieces)
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read to the end what is over, if it ends at once: a connection read to its end can be used again."""
-    with suppress(TimeoutError, ApiError):
-        async with asyncio.timeout(0.1):
-            async for _ in pieces:
-                pass
+            await self.coming.drain()

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from engine.gateway.connection import Reply
 from engine.gateway.relay import Relay
 from engine.gateway.translation import Translation, translate
-from engine.gateway.upstream import Reply
 from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext
 from engine.wire.assembler import fold

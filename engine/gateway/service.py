@@ -3,8 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import time
@@ -42,26 +41,25 @@ class Service:
         """What it was made of."""
         return [*([self.config.file] if self.config.file else []), *folders(self.config)]
 
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[None]:
-        """For one request, which finishes on that with which it began."""
+    def begin(self) -> None:
+        """One more request, which finishes on that with which it begins."""
         self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            await self._close_if_done()
 
-    async def retire(self) -> None:
+    def end(self) -> None:
+        """One request less."""
+        self._requests -= 1
+        self._close_if_done()
+
+    def retire(self) -> None:
         """Close the connections as soon as the last request is done."""
         self._is_replaced = True
-        await self._close_if_done()
+        self._close_if_done()
 
-    async def _close_if_done(self) -> None:
+    def _close_if_done(self) -> None:
         if self._is_replaced and not self._requests:
             self.checks.end()
             for provider in self.providers.values():
-                await provider.upstream.close()
+                provider.upstream.close()
 
 
 def settle() -> None:
@@ -110,7 +108,7 @@ class Services:
         logs.set_up(fresh.config.log_level, fresh.config.log_format)
         settle()
         log.info("reloaded: %s", ", ".join(fresh.providers) or "no provider can be called")
-        await former.retire()
+        former.retire()
         return fresh
 
     def _fresh(self) -> Service:

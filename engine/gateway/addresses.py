@@ -1,0 +1,131 @@
+"""Where a request goes: what an address says, and how a connection to there is made."""
+
+import socket
+import ssl
+from asyncio import AbstractEventLoop
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from aiohappyeyeballs import start_connection
+
+SECOND_FAMILY = 0.25
+"""Seconds after which another of a host's addresses is tried beside the first (RFC 8305)."""
+
+MOST_BYTES = 64 * 1024
+"""That a proxy may say before it connects."""
+
+_PORTS = {"http": 80, "https": 443}
+
+_ANY = "".join(map(chr, range(0x21, 0x7F)))
+"""Characters that may stand in a request's first line as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """With whom a connection is."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """The host and, where it is none that goes without saying, the port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address taken apart: with whom, what there, and the header that gives the password that was in it."""
+
+    origin: Origin
+    target: str
+    authorization: str | None
+
+
+@lru_cache(maxsize=1024)
+def address(url: str) -> Address:
+    """Raises ValueError where it is none."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("an address begins with http:// or https:// and a host")
+    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    target = quote(parts.path or "/", safe=_ANY) + (f"?{quote(parts.query, safe=_ANY)}" if parts.query else "")
+    return Address(Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, _authorization(parts))
+
+
+def _authorization(parts: SplitResult) -> str | None:
+    if parts.username is None:
+        return None
+    return "Basic " + b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
+
+
+def head(method: str, to: Address, headers: Mapping[str, str], length: int, proxy: Address | None) -> bytes:
+    """What stands before a request's body. Raises ValueError for a header that would be more than one."""
+    target = to.target
+    told = {"host": to.origin.authority}
+    if to.authorization:
+        told["authorization"] = to.authorization
+    if proxy and not to.origin.is_tls:
+        target = f"http://{to.origin.authority}{target}"
+        if proxy.authorization:
+            told["proxy-authorization"] = proxy.authorization
+    told |= {name.lower(): value for name, value in headers.items()}
+    told["content-length"] = str(length)
+    lines = [f"{name}: {value}" for name, value in told.items()]
+    text = "\r\n".join([f"{method} {target} HTTP/1.1", *lines])
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise ValueError("a header has a line break in it")
+    return f"{text}\r\n\r\n".encode()
+
+
+# Connecting
+
+
+async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None) -> socket.socket:
+    """A connection to there, through the proxy where there is one. Raises OSError."""
+    through = proxy.origin if proxy else origin
+    infos = await loop.getaddrinfo(through.host, through.port, type=socket.SOCK_STREAM)
+    connected = await start_connection(infos, happy_eyeballs_delay=SECOND_FAMILY, loop=loop)
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if proxy and origin.is_tls:
+            await _tunnel(loop, connected, origin, proxy)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+async def _tunnel(loop: AbstractEventLoop, through: socket.socket, origin: Origin, proxy: Address) -> None:
+    """Have the proxy connect to there (RFC 9110, 9.3.6)."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"host: {host}:{origin.port}"]
+    if proxy.authorization:
+        lines.append(f"proxy-authorization: {proxy.authorization}")
+    await loop.sock_sendall(through, "\r\n".join([*lines, "", ""]).encode())
+    said = b""
+    while b"\r\n\r\n" not in said:
+        piece = await loop.sock_recv(through, 4096)
+        if not piece or len(said) > MOST_BYTES:
+            raise ConnectionError(f"the proxy {proxy.origin.authority} gives no answer")
+        said += piece
+    first = said.split(b"\r\n", 1)[0].decode("latin-1")
+    if first.split(" ")[1:2] != ["200"]:
+        raise ConnectionError(f"the proxy {proxy.origin.authority} does not connect: {first}")
+
+
+@lru_cache(maxsize=1)
+def tls() -> ssl.SSLContext:
+    """Certificates are read once, when they are first needed: that takes longer than a request."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,274 @@
+"""A connection to a provider: one request at a time in HTTP/1.1 (RFC 9112), and its answer as it comes.
+
+A client library would cost as much as all the rest of a request does. What is hard to get right, reading HTTP, is llhttp's
+part: the parser of Node.js.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+KEEP = 60.0
+"""Seconds that a connection is kept for the next request."""
+
+MOST_HEADERS = 64 * 1024
+"""Bytes of an answer's headers."""
+
+MOST_UNREAD = 256 * 1024
+"""Bytes of a body that wait to be read; until they are, the provider has to wait as well."""
+
+
+MOST_BYTES = 64 * 1024 * 1024
+"""That an answer may have which is kept until it is whole: as a stream of single words, the longest of any model have half."""
+
+
+class Silence(TimeoutError):
+    """The provider has said nothing for longer than it may."""
+
+
+class Endless(OSError):
+    """The body is longer than can be kept."""
+
+
+class Reply:
+    """A provider's answer: its `status`, its headers, and the body as it comes.
+
+    Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
+    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it.
+    """
+
+    def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
+        self.status = 0
+        self.is_whole = False
+        self.has_begun = False
+        self.unread = 0
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._headers: dict[str, str] | None = None
+        self._pieces: list[bytes] = []
+        self._connection = connection
+        self._told = told
+        self._broken: OSError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> "Reply":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self.is_whole:
+            self._connection.close()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By their names in small letters; what stands there several times is one list (RFC 9110, 5.3)."""
+        if self._headers is None:
+            self._headers = {}
+            for raw_name, raw_value in self._lines:
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
+        return self._headers
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it may be a stream, by what it is said to be."""
+        said = self.headers.get("content-type", "")
+        return "json" not in said and "html" not in said
+
+    async def begin(self) -> None:
+        """Wait for the status and the headers. Raises what `told` makes of it where none come."""
+        while not self.has_begun:
+            await self._more()
+
+    async def next(self) -> bytes:
+        """What has come of the body since; nothing at its end. Raises what `told` makes of it where it breaks off."""
+        while not self._pieces and not self.is_whole:
+            await self._more()
+        pieces, self._pieces = self._pieces, []
+        self.unread = 0
+        self._connection.resume()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read(self) -> bytes:
+        """The whole body. Raises what `told` makes of it where it breaks off, or has no end."""
+        pieces, size = [], 0
+        while piece := await self.next():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise self._told(Endless())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def drain(self) -> None:
+        """Read to the end what is over, if it ends at once: a connection read to its end can be used again."""
+        with suppress(Exception):
+            async with asyncio.timeout(0.1):
+                while not self.is_whole:
+                    await self.next()
+
+    async def _more(self) -> None:
+        if self._broken:
+            raise self._told(self._broken) from self._broken
+        self._waiter = self._connection.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # What the connection tells
+
+    def begun(self, status: int) -> None:
+        self.status, self.has_begun = status, True
+
+    def line(self, name: bytes, value: bytes) -> None:
+        self._lines.append((name, value))
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self.unread += len(data)
+
+    def forget(self) -> None:
+        """What came was no answer yet (RFC 9110, 15.2)."""
+        self._lines, self.has_begun = [], False
+
+    def wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self, broken: OSError | None = None) -> None:
+        self.is_whole, self._broken = broken is None, broken
+        self.wake()
+
+    @property
+    def ends_with_the_connection(self) -> bool:
+        """Whether nothing else tells where its body ends (RFC 9112, 6.3)."""
+        return self.has_begun and "content-length" not in self.headers and "transfer-encoding" not in self.headers
+
+
+class Connection(asyncio.Protocol):
+    """`silence`: seconds that a provider may say nothing while it is to answer. `on_free` is told whenever another request
+    can be made, `on_end` when none ever can."""
+
+    def __init__(self, silence: float, on_free: Callable[["Connection"], None], on_end: Callable[["Connection"], None]):
+        self.loop = asyncio.get_running_loop()
+        self._silence = silence
+        self._on_free = on_free
+        self._on_end = on_end
+        self._parser = HttpResponseParser(self)
+        self._reply: Reply | None = None
+        self._header_bytes = 0
+        self._unsent = 0
+        self._is_paused = False
+        self._is_kept = False
+        self._heard = self.loop.time()
+
+    def ask(self, head: bytes, body: bytes, told: Callable[[OSError], Exception]) -> Reply:
+        """Send a request, whose head and body these are."""
+        self._reply = reply = Reply(self, told)
+        self._header_bytes = 0
+        self._heard = self.loop.time()
+        self._transport.writelines((head, body))
+        return reply
+
+    def close(self) -> None:
+        """Now: nobody wants what may still come."""
+        self._transport.abort()
+
+    def resume(self) -> None:
+        """Go on reading, where that was stopped."""
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # What asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = self.loop.call_later(min(self._silence, KEEP), self._look)
+
+    def data_received(self, data: bytes) -> None:
+        reply = self._reply
+        if reply is None:  # what nobody has asked for, such as a farewell
+            self.close()
+            return
+        self._heard = self.loop.time()
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._end(None if reply.is_whole else ConnectionError(f"what came is no HTTP: {error.__context__ or error}"))
+            self.close()
+            return
+        if reply.is_whole:
+            self._end(None)
+            if self._is_kept and not self._transport.get_write_buffer_size():
+                self._on_free(self)
+            else:
+                self.close()
+            return
+        if not reply.has_begun:
+            self._header_bytes += len(data)
+            if self._header_bytes > MOST_HEADERS:
+                self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
+                self.close()
+            return
+        if reply.unread > MOST_UNREAD:
+            self._is_paused = True
+            self._transport.pause_reading()
+        reply.wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        if self._reply:
+            is_over = error is None and self._reply.ends_with_the_connection
+            broken = error if isinstance(error, OSError) else ConnectionResetError("it was closed before the answer was whole")
+            self._end(None if is_over else broken)
+        self._on_end(self)
+
+    def _end(self, broken: OSError | None) -> None:
+        reply, self._reply = self._reply, None
+        if reply:
+            reply.end(broken)
+
+    def _look(self) -> None:
+        """Whether there is silence for too long; again at the next moment at which there can be."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._unsent or self._is_paused:  # who still takes the request, or may not go on, is not silent
+            self._heard = self.loop.time()
+        self._unsent = unsent
+        left = self._heard + (self._silence if self._reply else KEEP) - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(min(left, self._silence, KEEP), self._look)
+            return
+        self._end(Silence())
+        self.close()
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._reply is None or self._reply.is_whole:
+            raise ValueError("more than one answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reply:
+            self._reply.line(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._reply:
+            self._reply.begun(self._parser.get_status_code())
+
+    def on_body(self, data: bytes) -> None:
+        if self._reply:
+            self._reply.add(data)
+
+    def on_message_complete(self) -> None:
+        if self._reply is None:
+            return
+        if self._reply.status < 200:
+            self._reply.forget()
+        else:
+            self._reply.is_whole = True
+            self._is_kept = self._parser.should_keep_alive()  # which it forgets with the message
