@@ -25,7 +25,7 @@ class Answer:
         self.is_complete = False
         self._send = send
         self._headers = headers
-        self._turn = asyncio.Lock()
+        self._is_sending = False
         self._loop = asyncio.get_running_loop()
         self._written = self._loop.time()
         self._ping: asyncio.Task[None] | None = None
@@ -37,22 +37,29 @@ class Answer:
 
     async def body(self, status: int, data: bytes, headers: Headers = ()) -> None:
         """A whole answer, already written."""
-        async with self._turn:
-            self.status = status
-            await http.send_json(self._send, status, data, [*self._headers(), *headers])
-            self.is_complete = True
+        self.status = status
+        self._is_sending = True
+        await http.send_json(self._send, status, data, [*self._headers(), *headers])
+        self.is_complete = True
 
     async def events(self, data: bytes, *, last: bool = False) -> None:
         """A stretch of a stream, which the first one opens."""
-        async with self._turn:
-            if self.is_complete:
-                return
-            self._written = self._loop.time()
-            if not self.status:
-                self.status = 200
-                await http.start(self._send, 200, [*_STREAM, *self._headers()])
-            await http.send_piece(self._send, data, last=last)
-            self.is_complete = last
+        if self._ping:  # whose bytes would be among these
+            await asyncio.wait([self._ping])
+            self._ping = None
+        if self.is_complete:
+            return
+        self._is_sending = True
+        await self._pass(data, last=last)
+        self._is_sending = False
+
+    async def _pass(self, data: bytes, *, last: bool = False) -> None:
+        self._written = self._loop.time()
+        if not self.status:
+            self.status = 200
+            await http.start(self._send, 200, [*_STREAM, *self._headers()])
+        await http.send_piece(self._send, data, last=last)
+        self.is_complete = last
 
     def keep_alive(self) -> None:
         """From now on the client is pinged in silence, also before the first event."""
@@ -60,10 +67,14 @@ class Answer:
 
     def _look(self) -> None:
         silence = self._loop.time() - self._written
-        # Where a slow client has not even taken the last ping, another does not help.
-        if silence >= PING_AFTER and (self._ping is None or self._ping.done()):
-            self._ping = self._loop.create_task(self.events(framing.PING))
+        # Where a slow client has not even taken what was sent last, a ping does not help.
+        if silence >= PING_AFTER and not self._is_sending and (self._ping is None or self._ping.done()):
+            self._ping = self._loop.create_task(self._say_ping())
         self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look)
+
+    async def _say_ping(self) -> None:
+        if not self._is_sending and not self.is_complete:  # which may have changed since this was put on
+            await self._pass(framing.PING)
 
     def close(self) -> None:
         """Nothing more is sent."""

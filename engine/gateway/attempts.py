@@ -78,7 +78,7 @@ class Attempts:
         for key in target.provider.keys.in_order(self.session):
             if target.provider.keys.is_resting(key):
                 continue
-            attempt = replace(attempt, key=key)
+            attempt = Attempt(target, key, reason, is_last=target is last)
             if not breaker.lets_pass():
                 self._note(attempt, breaker.refusal(target.provider.name))
                 return

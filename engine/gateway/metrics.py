@@ -37,8 +37,8 @@ class Times:
         self.buckets: Counter[int] = Counter()
         self.total = 0.0
 
-    def add(self, seconds: float, bucket: int) -> None:
-        self.buckets[bucket] += 1
+    def add(self, seconds: float) -> None:
+        self.buckets[round(log2(seconds) * STEPS) if seconds > 1e-6 else -20 * STEPS] += 1
         self.total += seconds
 
     def __iadd__(self, other: "Times") -> "Times":
@@ -54,10 +54,6 @@ class Times:
             if left <= 0:
                 return float(2 ** (bucket / STEPS))
         return None
-
-
-def bucket_of(seconds: float) -> int:
-    return round(log2(seconds) * STEPS) if seconds > 1e-6 else -20 * STEPS
 
 
 @dataclass(slots=True)
@@ -83,18 +79,19 @@ class Tally:
         """Those that failed; that a client has left is no failure."""
         return sum(count for status, count in self.statuses.items() if status >= 400 and status != 499)
 
-    def add(self, call: "Call", cost: float | None, buckets: tuple[int, int, int]) -> None:
-        """One more request. `buckets` are those of its whole, first and own time."""
+    def add(self, call: "Call") -> None:
+        """One more request."""
         self.statuses[call.status] += 1
         for kind, count in call.tokens.items():
             self.tokens[kind] += count
+        cost = call.cost
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
-        self.whole.add(call.whole, buckets[0])
+        self.whole.add(call.whole)
         if call.first is not None:
-            self.first.add(call.first, buckets[1])
+            self.first.add(call.first)
         if call.own is not None:
-            self.own.add(call.own, buckets[2])
+            self.own.add(call.own)
 
     def __iadd__(self, other: "Tally") -> "Tally":
         self.statuses.update(other.statuses)
@@ -170,9 +167,15 @@ class Failed:
 
 @dataclass(slots=True)
 class Metrics:
-    """All that a process counts. `lost` is by provider, field and reason, `failed` attempts by provider, model and status."""
+    """All that a process counts. `lost` is by provider, field and reason, `failed` attempts by provider, model and status.
+
+    What `minute` has brought is counted in `latest`, once for each request, and is not among the other tallies until it is
+    `settle`d there.
+    """
 
     running: dict[str, Call] = field(default_factory=dict)
+    minute: int = 0
+    latest: dict[Way, Tally] = field(default_factory=dict)
     ways: dict[Way, Tally] = field(default_factory=dict)
     minutes: dict[int, Tally] = field(default_factory=dict)
     day: date = field(default_factory=date.today)
@@ -189,13 +192,9 @@ class Metrics:
         """The call is over, and says what became of it."""
         self.running.pop(call.id, None)
         minute = int(time() // 60)
-        if minute not in self.minutes:
+        if minute != self.minute:
             self._begin_minute(minute)
-        cost = call.cost
-        buckets = (bucket_of(call.whole), bucket_of(call.first or 0.0), bucket_of(call.own or 0.0))
-        _of(self.ways, call.way, OTHER).add(call, cost, buckets)
-        _of(self.today, (call.provider, call.model), OTHER[1:3]).add(call, cost, buckets)
-        self.minutes[minute].add(call, cost, buckets)
+        _of(self.latest, call.way, OTHER).add(call)
         for name, reason in call.lost.items():
             _count(self.lost, (call.provider, name, reason), (call.provider, "other", ""))
         if call.error:
@@ -205,9 +204,22 @@ class Metrics:
         """A provider did not answer, whatever came after it."""
         _count(self.failed, (provider, model, status), (provider, "other", status))
 
+    def settle(self) -> None:
+        """Count what `minute` has brought so far among all the rest."""
+        for way, tally in self.latest.items():
+            for tallies, key, other in (
+                (self.ways, way, OTHER),
+                (self.today, way[1:3], OTHER[1:3]),
+                (self.minutes, self.minute, self.minute),
+            ):
+                whole = _of(tallies, key, other)
+                whole += tally
+        self.latest.clear()
+
     def _begin_minute(self, minute: int) -> None:
         """What is older than the hour is forgotten, and yesterday."""
-        self.minutes[minute] = Tally()
+        self.settle()
+        self.minute = minute
         for old in [one for one in self.minutes if one <= minute - MINUTES]:
             del self.minutes[old]
         if self.day != date.today():
@@ -215,6 +227,7 @@ class Metrics:
             self.today.clear()
 
     def __iadd__(self, other: "Metrics") -> "Metrics":
+        other.settle()
         self.running |= other.running
         for mine, theirs in ((self.ways, other.ways), (self.minutes, other.minutes)):
             _add(mine, theirs)
