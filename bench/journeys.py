@@ -1,0 +1,153 @@
+"""Whole requests within one process, the network left out: an application of ASGI in front, canned answers behind."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stderr
+from functools import partial
+from typing import Any
+
+from bench import bodies
+from bench.answers import FORMATS
+from bench.floor import Floor
+from engine.gateway import logs
+from engine.gateway.names import Named
+from engine.gateway.settings import Config, ProviderConfig, RouteConfig
+from server import Application
+
+CHAT, RESPONSES, GEMINI = FORMATS.values()
+
+Journeys = Callable[[int], None]
+"""So many requests, one after the other."""
+
+
+class Canned:
+    """A provider's answer, all of it there at once, in the manner of engine/gateway/connection.py and of aiohttp."""
+
+    status = 200
+
+    def __init__(self, data: bytes, type: str):
+        self.headers = {"content-type": type}
+        self.is_stream = type == "text/event-stream"
+        self.is_whole = True
+        self.content = self
+        self._pieces = [data]
+
+    def close(self) -> None:
+        pass
+
+    async def next(self) -> bytes:
+        return self._pieces.pop() if self._pieces else b""
+
+    read = next
+
+    async def drain(self) -> None:
+        pass
+
+    async def __aenter__(self) -> "Canned":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def iter_any(self) -> Any:
+        while data := await self.next():
+            yield data
+
+
+class Provider:
+    """What stands for the connections to a provider."""
+
+    def __init__(self, data: bytes, type: str):
+        self._answer = partial(Canned, data, type)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Canned:
+        return self._answer()
+
+
+class Session:
+    """What stands for aiohttp's, in the floor."""
+
+    def __init__(self, data: bytes, type: str):
+        self._answer = partial(Canned, data, type)
+
+    def post(self, url: str, data: bytes) -> Canned:
+        return self._answer()
+
+
+def own(mapping: str, request: dict[str, Any], answer: bytes, type: str) -> Journeys:
+    """Requests that ccproxy serves, with its log."""
+    logs.set_up("info", "text")
+    told = ProviderConfig(mapping, base_url="http://127.0.0.1:9/v1", keys=("k",))
+    routes = {name: RouteConfig(Named("told", "m")) for name in ("default", "background", "think")}
+    application = Application(lambda: Config(providers={"told": told}, routes=routes))
+    application.service.providers["told"].upstream = Provider(answer, type)  # type: ignore[assignment]
+    return partial(_serve, application, json.dumps(request).encode())
+
+
+def by_hand(request: dict[str, Any], answer: bytes, type: str) -> Journeys:
+    """The same requests, served by the floor."""
+    floor = Floor("http://127.0.0.1:9/v1")
+    floor.session = Session(answer, type)  # type: ignore[assignment]
+    return partial(_serve, floor, json.dumps(request).encode())
+
+
+def _serve(application: Callable[..., Awaitable[None]], body: bytes, count: int) -> None:
+    async def run() -> None:
+        for _ in range(count):
+            await _one(application, body)
+
+    with redirect_stderr(io.StringIO()):
+        asyncio.run(run())
+
+
+async def _one(application: Callable[..., Awaitable[None]], body: bytes) -> None:
+    headers = {"host": "127.0.0.1:3456", "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "any"}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": raw, "client": ("127.0.0.1", 5)}
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    if sent[0]["status"] != 200 or sent[-1].get("more_body"):
+        raise RuntimeError(f"no whole answer: {sent[-1]}")
+
+
+def stream(format: Any) -> tuple[bytes, str]:
+    return b"".join(format.stream), "text/event-stream"
+
+
+def whole(format: Any) -> tuple[bytes, str]:
+    return format.whole, "application/json"
+
+
+def pairs() -> dict[str, tuple[Journeys, Journeys]]:
+    """By name, requests as ccproxy serves them and as the floor does, which speaks Chat only."""
+    small, streamed = bodies.small(), bodies.small(stream=True)
+    chat = by_hand(streamed, *stream(CHAT))
+    large = {"300 KB": bodies.session(), "200 turns": bodies.turns(), "1 MB of images": bodies.images()}
+    return {
+        "small": (own("openai-chat", small, *whole(CHAT)), by_hand(small, *whole(CHAT))),
+        "stream": (own("openai-chat", streamed, *stream(CHAT)), chat),
+        "stream, Responses": (own("openai", streamed, *stream(RESPONSES)), chat),
+        "stream, Gemini": (own("gemini", streamed, *stream(GEMINI)), chat),
+        **{
+            name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()
+        },
+    }
+
+
+def pieces() -> dict[str, Journeys]:
+    """For bench/instructions.py."""
+    named = pairs()
+    return {f"{name}: ccproxy": own for name, (own, _) in named.items()} | {f"{name}: by hand": hand for name, (_, hand) in named.items()}
