@@ -10,20 +10,7 @@ from typing import Any
 import orjson
 
 from engine.wire.errors import ApiError
-from engine.wire.shapes import (
-    Problems,
-    Shape,
-    anything,
-    boolean,
-    dictionary,
-    fields,
-    list_of,
-    number,
-    one_of,
-    string,
-    tagged,
-    text_or,
-)
+from engine.wire.shapes import Check, Problems, Shape, anything, fields, list_of, number, one_of, tagged, text_or
 
 _TOLD = 3  # problems in one refusal
 # Of what is named here, much is kept and told again: in headers, in the log, in what is counted.
@@ -59,42 +46,38 @@ def _nesting(request: Any) -> Problems:
     return []
 
 
-def _block(value: Any) -> Problems:
-    """A content block, which may hold others."""
-    return _BLOCK(value)
-
-
-_CONTENT = text_or(list_of(_block))
+_BLOCKS: dict[str, Check] = {}  # which may hold others
+_BLOCK = tagged(_BLOCKS, others=True)
+_CONTENT = text_or(list_of(_BLOCK))
 _IMAGE_TYPES = one_of("image/jpeg", "image/png", "image/gif", "image/webp")
 
-_STORED: dict[str, Shape] = {"url": fields({"url": string}), "file": fields({"file_id": string})}
-_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": string})}, others=True)
+_STORED: dict[str, Check] = {"url": fields({"url": str}), "file": fields({"file_id": str})}
+_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": str})}, others=True)
 _DOCUMENT = tagged(
     {
         **_STORED,
-        "base64": fields({"media_type": one_of("application/pdf"), "data": string}),
-        "text": fields({"data": string}),
+        "base64": fields({"media_type": one_of("application/pdf"), "data": str}),
+        "text": fields({"data": str}),
         "content": fields({"content": _CONTENT}),
     },
     others=True,
 )
 
-_BLOCK = tagged(
+_BLOCKS.update(
     {
-        "text": fields({"text": string}),
+        "text": fields({"text": str}),
         "image": fields({"source": _IMAGE}),
-        "document": fields({"source": _DOCUMENT}, {"title": string, "context": string}),
-        "search_result": fields({"title": string, "source": string, "content": list_of(_block)}),
-        "tool_reference": fields({"tool_name": string}),
-        "tool_use": fields({"id": string, "name": string, "input": dictionary}),
-        "tool_result": fields({"tool_use_id": string}, {"content": _CONTENT, "is_error": boolean}),
-        "thinking": fields({"thinking": string}),
-        "server_tool_use": fields({"name": string, "input": dictionary}),
-        "mcp_tool_use": fields({"name": string, "input": dictionary}),
-        "web_search_tool_result": fields({"content": lambda value: [] if type(value) is dict else list_of(dictionary)(value)}),
-        "compaction": fields({}, {"content": string}),
-    },
-    others=True,
+        "document": fields({"source": _DOCUMENT}, {"title": str, "context": str}),
+        "search_result": fields({"title": str, "source": str, "content": list_of(_BLOCK)}),
+        "tool_reference": fields({"tool_name": str}),
+        "tool_use": fields({"id": str, "name": str, "input": dict}),
+        "tool_result": fields({"tool_use_id": str}, {"content": _CONTENT, "is_error": bool}),
+        "thinking": fields({"thinking": str}),
+        "server_tool_use": fields({"name": str, "input": dict}),
+        "mcp_tool_use": fields({"name": str, "input": dict}),
+        "web_search_tool_result": fields({"content": lambda value: [] if type(value) is dict else list_of(dict)(value)}),
+        "compaction": fields({}, {"content": str}),
+    }
 )
 
 _ROLE = one_of("user", "assistant", "system", "ctx", "msg", told=("user", "assistant"))
@@ -110,8 +93,8 @@ def _messages(value: Any) -> Problems:
     return [("", "at least one message is required")] if value == [] else list_of(_message)(value)
 
 
-_OWN_TOOL = fields({"input_schema": dictionary}, {"name": string, "description": string, "strict": boolean})
-_DEFINED_TOOL = fields({"type": string}, {"name": string})
+_OWN_TOOL = fields({"input_schema": dict}, {"name": str, "description": str, "strict": bool})
+_DEFINED_TOOL = fields({"type": str}, {"name": str})
 
 
 def _tool(value: Any) -> Problems:
@@ -119,20 +102,20 @@ def _tool(value: Any) -> Problems:
     return (_DEFINED_TOOL if is_defined else _OWN_TOOL)(value)
 
 
-_NEEDED: dict[str, Shape] = {"model": string, "messages": _messages}
+_NEEDED: dict[str, Shape] = {"model": str, "messages": _messages}
 _OPTIONAL: dict[str, Shape] = {
     "system": _CONTENT,
     "tools": list_of(_tool),
-    "tool_choice": tagged({"auto": anything, "any": anything, "tool": fields({"name": string}), "none": anything}),
-    "thinking": fields({"type": string}, {"budget_tokens": number(0, whole=True), "display": string}),
-    "output_config": fields({}, {"effort": string, "format": fields({"type": string}, {"schema": dictionary})}),
-    "stop_sequences": list_of(string),
+    "tool_choice": tagged({"auto": anything, "any": anything, "tool": fields({"name": str}), "none": anything}),
+    "thinking": fields({"type": str}, {"budget_tokens": number(0, whole=True), "display": str}),
+    "output_config": fields({}, {"effort": str, "format": fields({"type": str}, {"schema": dict})}),
+    "stop_sequences": list_of(str),
     "temperature": number(0, 1),
     "top_p": number(0, 1),
     "top_k": number(0, whole=True),
-    "stream": boolean,
-    "metadata": dictionary,
-    "thread": fields({"type": string}),
+    "stream": bool,
+    "metadata": dict,
+    "thread": fields({"type": str}),
 }
 _MAX_TOKENS = {"max_tokens": number(0, whole=True)}  # 0 warms a cache, and asks for no answer
 
