@@ -16,6 +16,7 @@ Request = dict[str, Any]
 Message = dict[str, Any]
 
 _ROLES = {"ctx": "user", "msg": "user"}  # seen of Claude Code 2.1.154 and later; vLLM reads them so, too
+_READ = frozenset({"role", "content", "output_config"})
 _ATTRIBUTION = "x-anthropic-billing-header:"
 
 
@@ -108,8 +109,9 @@ def _refuse_new_image(messages: list[Message]) -> None:
 
 def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
     """The message in blocks that mappings read, or none if nothing is left of it."""
-    for key in message.keys() - {"role", "content", "output_config"}:
-        lost[f"messages.{key}"] = "the provider knows nothing like it"
+    for key in message:
+        if key not in _READ:
+            lost[f"messages.{key}"] = "the provider knows nothing like it"
     role: str = message["role"]
     role = _ROLES.get(role, role)
     return turns.speak(role, reader.read(role, message.get("content")))

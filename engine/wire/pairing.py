@@ -13,6 +13,8 @@ from engine.wire.toolnames import fit_id
 
 Message = dict[str, Any]
 
+_TOLD = ("content", "is_error", "cache_control")
+
 
 def pair(messages: Iterable[Message], facts: Facts) -> list[Message]:
     """The conversation with the results of an assistant message's calls at the front of the user message behind it.
@@ -30,6 +32,8 @@ class _Pairing:
     def __init__(self, facts: Facts) -> None:
         self.messages: list[Message] = []
         self._facts = facts
+        cancelled = [text("[no result: the call was cancelled]")]
+        self._cancelled = failed(cancelled) if facts.tool_errors == "words" else cancelled
         self._ids: set[str] = set()
         self._waiting: dict[str, list[Block]] = {}  # by the client's id: results still to be filled in
         self._answer: Message | None = None  # the user message just made for results, as long as nothing follows it
@@ -54,7 +58,8 @@ class _Pairing:
                 result = self._expected(block)
                 waiting.setdefault(block["id"], []).append(result)
                 results.append(result)
-                block = block | {"id": result["tool_use_id"]}
+                if result["tool_use_id"] != block["id"]:
+                    block = block | {"id": result["tool_use_id"]}
             content.append(block)
         self._append({"role": "assistant", "content": content})
         if results:
@@ -67,9 +72,7 @@ class _Pairing:
         """The result that a call has as long as nobody gives another."""
         id = fit_id(call["id"], self._facts, self._ids)
         self._ids.add(id)
-        content = [text("[no result: the call was cancelled]")]
-        content = failed(content) if self._facts.tool_errors == "words" else content
-        return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": content, "is_error": True}
+        return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": self._cancelled, "is_error": True}
 
     def _answer_calls(self, message: Message) -> None:
         said: list[Block] = []
@@ -79,7 +82,9 @@ class _Pairing:
             elif expected := self._waiting.get(block["tool_use_id"]):
                 result = expected.pop(0)
                 del result["is_error"]
-                result |= {key: block[key] for key in ("content", "is_error", "cache_control") if key in block}
+                for key in _TOLD:
+                    if key in block:
+                        result[key] = block[key]
             else:
                 said += stray(block["content"])
         if self._answer is not None:
@@ -95,10 +100,10 @@ def show_after_results(messages: Iterable[Message]) -> list[Message]:
 
 
 def _shown_after(message: Message) -> Message:
-    results = [_pointed(block) if block["type"] == "tool_result" else block for block in message["content"]]
     shown = [moved for block in message["content"] if block["type"] == "tool_result" for moved in _moved(block)]
     if not shown:
         return message
+    results = [_pointed(block) if block["type"] == "tool_result" else block for block in message["content"]]
     behind = sum(block["type"] == "tool_result" for block in results)
     return {"role": "user", "content": [*results[:behind], *shown, *results[behind:]]}
 

@@ -64,6 +64,8 @@ def place(content: list[Block]) -> list[Block]:
     neighbour: a signature that a provider put on a call, or what it said of a text, goes back on that call or text.
     What came `on: earlier` is put into the item that it completes.
     """
+    if "thinking" not in [block["type"] for block in content]:
+        return content
     late = {item.get("id"): item for block in content for item in block.get("details", ()) if item.get("on") == EARLIER}
     placed: list[Block] = []
     waiting: Block = {}

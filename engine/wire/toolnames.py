@@ -40,7 +40,7 @@ def fit_id(id: str, facts: Facts, taken: Collection[str] = ()) -> str:
 
 
 def is_fit(word: str, limit: int) -> bool:
-    return len(word) <= limit and _is_plain(word) is not None
+    return len(word) <= limit and word.isascii() and (word.isidentifier() or _is_plain(word) is not None)
 
 
 def _hashed(word: str, limit: int) -> str:

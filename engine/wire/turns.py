@@ -49,11 +49,13 @@ def _is_reminder(words: str) -> bool:
 def merge_roles(messages: Iterable[Message]) -> list[Message]:
     """Neighbours of one role become one message (R10)."""
     merged: list[Message] = []
+    role = None
     for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            merged[-1] = {"role": message["role"], "content": [*merged[-1]["content"], *message["content"]]}
+        if message["role"] == role:
+            merged[-1] = {"role": role, "content": [*merged[-1]["content"], *message["content"]]}
         else:
             merged.append(message)
+            role = message["role"]
     return merged
 
 
