@@ -90,8 +90,8 @@ class BlockReader:
     def _read(self, readers: "Readers", content: Iterable[Block]) -> list[Block]:
         blocks: list[Block] = []
         for block in content:
-            read = readers.get(block["type"], readers["*"])(self, block)
-            if mark := cache_mark(block, self._facts, self._lost):
+            read = (readers.get(block["type"]) or readers["*"])(self, block)
+            if "cache_control" in block and (mark := cache_mark(block, self._facts, self._lost)):
                 read[-1:] = [last | mark for last in read[-1:]]
             blocks += read
         return blocks
@@ -183,7 +183,10 @@ class BlockReader:
         self.tool_ids.add(block["id"])
         if not self._facts.tools:
             return [text(f"[called the tool {block['name']}]\n{_json(block['input'])}")]
-        return [{"type": "tool_use", "id": block["id"], "name": self._names[block["name"]], "input": block["input"]}]
+        name = self._names[block["name"]]
+        if len(block) == 4 and name == block["name"]:
+            return [block]
+        return [{"type": "tool_use", "id": block["id"], "name": name, "input": block["input"]}]
 
     def _server_tool_use(self, block: Block) -> list[Block]:
         return [searched_for(block)]

@@ -61,12 +61,13 @@ class ToolNames:
         self._taken = set(self._known)
 
     def __getitem__(self, name: str) -> str:
-        if name not in self._known:
-            self._known[name] = fitting = fit(self._begun(name), self._limit, self._taken)
-            self._taken.add(fitting)
-            if fitting != name:
-                self.back[fitting] = name
-        return self._known[name]
+        known = self._known.get(name)
+        if known is None:
+            self._known[name] = known = fit(self._begun(name), self._limit, self._taken)
+            self._taken.add(known)
+            if known != name:
+                self.back[known] = name
+        return known
 
     def _begun(self, name: str) -> str:
         """The name with a beginning that the provider takes."""
