@@ -24,13 +24,12 @@ def text(content: Any, separator: str = "\n") -> str | None:
     """
     if type(content) is str:
         return content or None
-    texts = map(_text_of, content) if type(content) is list else ()
-    return separator.join(filter(None, texts)) or None
-
-
-def _text_of(block: Any) -> str | None:
-    found = block.get("text") if type(block) is dict and block.get("type") == "text" else block
-    return found if type(found) is str else None
+    texts = []
+    for block in content if type(content) is list else ():
+        found = block.get("text") if type(block) is dict and block.get("type") == "text" else block
+        if found and type(found) is str:
+            texts.append(found)
+    return separator.join(texts) or None
 
 
 @function
