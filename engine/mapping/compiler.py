@@ -273,17 +273,24 @@ class _Writer:
 
     def _for_items(self, node: nodes.For, items: str) -> list[ast.stmt]:
         source = self.select(node.source).expression
+        with self._named(node.name, node.place) as variable:
+            body = self.contribute(node.body, items)
+            body = [*self._twin(variable), *body] or [ast.Pass()]
+        guard, made = (source.test, source.body) if isinstance(source, ast.IfExp) else (None, source)
+        if isinstance(made, ast.ListComp):  # whose loop can be this one
+            [loop] = made.generators
+            body = [_assign(variable, made.elt), *body]
+            body = [_if(test, body) for test in loop.ifs] or body
+            each: ast.stmt = ast.For(loop.target, loop.iter, body, [])
+            return [_if(guard, [each]) if guard else each]
         if not isinstance(source, ast.Name):
             found = self.fresh("each")
             test: ast.expr = ast.NamedExpr(_store(found), source)
             source = _load(found)
         else:
             test = source
-        with self._named(node.name, node.place) as variable:
-            body = self.contribute(node.body, items)
-            body = [*self._twin(variable), *body]
         is_list = ast.Compare(ast.Call(_load("type"), [test], []), [ast.Is()], [_load("list")])
-        return [_if(is_list, [ast.For(_store(variable), source, body or [ast.Pass()], [])])]
+        return [_if(is_list, [ast.For(_store(variable), source, body, [])])]
 
     def _when_items(self, node: nodes.If, items: str) -> list[ast.stmt]:
         return [_if(self.condition(node.condition), self.contribute(node.body, items))]
