@@ -70,10 +70,15 @@ def cache_mark(marked: Mapping[str, Any], facts: Facts, lost: dict[str, str]) ->
 
 
 class BlockReader:
-    """Reads the blocks of one request. `tool_ids` are the ids of the calls it met, as the client knows them."""
+    """Reads the blocks of one request.
+
+    `tool_ids` are the ids of the calls it met, as the client knows them; `has_files`: it met what words cannot be, images
+    or documents.
+    """
 
     def __init__(self, facts: Facts, names: ToolNames, lost: dict[str, str], *, provider: str, model: str) -> None:
         self.tool_ids: set[str] = set()
+        self.has_files = False
         self._facts = facts
         self._names = names
         self._lost = lost
@@ -115,6 +120,7 @@ class BlockReader:
         if source["type"] == "url" and not self._facts.image_urls:
             self._lost["image"] = "this provider fetches no images"
             return [text(f"[An image was here, at {source['url']}; it cannot be fetched from here.]")]
+        self.has_files = True
         return [{"type": "image", "source": source}]
 
     def _document(self, block: Block) -> list[Block]:
@@ -137,6 +143,7 @@ class BlockReader:
         if source["type"] == "url" and not self._facts.document_urls:
             self._lost["document"] = "this provider fetches no documents"
             return [text(f"[A PDF document was here{named}, at {source['url']}; it cannot be fetched from here.]")]
+        self.has_files = True
         return [{"type": "document", "source": source} | ({"title": title} if title else {})]
 
     def _file(self, kind: str, what: str) -> list[Block]:

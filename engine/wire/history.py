@@ -78,11 +78,13 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
 
 def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str], *, thinks: bool) -> list[Message]:
     """The conversation, one repair after the other."""
-    messages = [turn for message in request["messages"] for turn in _read(message, reader, lost)]
+    messages: list[Message] = []
+    for message in request["messages"]:
+        messages += _read(message, reader, lost)
     if facts.mid_system == "fold":
         messages = turns.fold_system(messages)
     messages = pair(messages, facts)
-    if facts.tool_result_images == "followup":
+    if facts.tool_result_images == "followup" and reader.has_files:
         messages = show_after_results(messages)
     if facts.merge_roles:
         messages = turns.merge_roles(messages)

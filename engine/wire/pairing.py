@@ -13,6 +13,8 @@ from engine.wire.toolnames import fit_id
 
 Message = dict[str, Any]
 
+_NO_RESULT = [text("[no result: the call was cancelled]")]
+_CANCELLED = {"native": _NO_RESULT, "words": failed(_NO_RESULT)}
 _TOLD = ("content", "is_error", "cache_control")
 
 
@@ -32,8 +34,6 @@ class _Pairing:
     def __init__(self, facts: Facts) -> None:
         self.messages: list[Message] = []
         self._facts = facts
-        cancelled = [text("[no result: the call was cancelled]")]
-        self._cancelled = failed(cancelled) if facts.tool_errors == "words" else cancelled
         self._ids: set[str] = set()
         self._waiting: dict[str, list[Block]] = {}  # by the client's id: results still to be filled in
         self._answer: Message | None = None  # the user message just made for results, as long as nothing follows it
@@ -72,7 +72,8 @@ class _Pairing:
         """The result that a call has as long as nobody gives another."""
         id = fit_id(call["id"], self._facts, self._ids)
         self._ids.add(id)
-        return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": self._cancelled, "is_error": True}
+        cancelled = _CANCELLED[self._facts.tool_errors]
+        return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": cancelled, "is_error": True}
 
     def _answer_calls(self, message: Message) -> None:
         said: list[Block] = []

@@ -57,11 +57,16 @@ def canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) 
         cleaned = schema.clean(tool.get("input_schema"), facts.schema)
     except RecursionError:
         raise ApiError(400, "invalid_request_error", f"tools: the input_schema of {tool['name']} is nested too deeply") from None
-    described = {"description": tool["description"]} if tool.get("description") else {}
-    strict = {"strict": True} if tool.get("strict") and facts.strict_tools else {}
-    if tool.get("strict") and not facts.strict_tools:
-        lost["strict"] = "the provider holds no tool to its schema"
-    return {"name": names[tool["name"]], **described, "input_schema": cleaned, **strict, **mark}
+    made: Tool = {"name": names[tool["name"]]}
+    if tool.get("description"):
+        made["description"] = tool["description"]
+    made["input_schema"] = cleaned
+    if tool.get("strict"):
+        if facts.strict_tools:
+            made["strict"] = True
+        else:
+            lost["strict"] = "the provider holds no tool to its schema"
+    return made | mark if mark else made
 
 
 def choice(

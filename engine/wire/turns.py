@@ -61,7 +61,9 @@ def merge_roles(messages: Iterable[Message]) -> list[Message]:
 
 def user_first(messages: list[Message]) -> list[Message]:
     """A conversation begins with the user, system messages aside."""
-    start = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    start = 0
+    while start < len(messages) and messages[start]["role"] == "system":
+        start += 1
     if messages[start:] and messages[start]["role"] == "user":
         return messages
     return [*messages[:start], *speak("user", []), *messages[start:]]
