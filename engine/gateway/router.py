@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.gateway.names import Named, glob, is_glob, named, plain_name
 from engine.gateway.providers import Provider, ProviderError
@@ -36,8 +36,7 @@ class Route:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A client's request as the rules look at it: its body, the protocol's headers, and how many bytes it has."""
 
     request: Request
@@ -109,14 +108,10 @@ class Router:
         return self._exact.get(wanted) or next((route for names, route in self._globs if names.fullmatch(wanted)), None)
 
     def _by_rule(self, asked: Asked) -> Route | None:
-        matches: dict[str, Callable[[], bool]] = {
-            "webSearch": lambda: tools.asks_to_search(asked.request),
-            "longContext": lambda: asked.is_longer_than(self.config.routes["longContext"].above),
-            "background": asked.is_background,
-            "think": asked.is_hard,
-            "default": lambda: True,
-        }
-        return next((self._rules[name] for name, rule in matches.items() if name in self._rules and rule()), None)
+        for name, is_match in _RULES.items():
+            if name in self._rules and is_match(asked, self.config):
+                return self._rules[name]
+        return None
 
     def _first(self) -> Route | None:
         """The first provider's main model."""
@@ -156,3 +151,12 @@ class Router:
         return ApiError(
             404, "not_found_error", f"model: {model}. Name one as provider/model; providers: {', '.join(self.providers)}"
         )
+
+
+_RULES: Mapping[str, Callable[[Asked, Config], bool]] = {
+    "webSearch": lambda asked, config: tools.asks_to_search(asked.request),
+    "longContext": lambda asked, config: asked.is_longer_than(config.routes["longContext"].above),
+    "background": lambda asked, config: asked.is_background(),
+    "think": lambda asked, config: asked.is_hard(),
+    "default": lambda asked, config: True,
+}

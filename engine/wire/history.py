@@ -1,8 +1,7 @@
 """An Anthropic request, repaired and in the one shape that mappings read."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.wire import schema, thinking, tokens, tools, turns
 from engine.wire.blocks import Block, BlockReader
@@ -20,8 +19,7 @@ _READ = frozenset({"role", "content", "output_config"})
 _ATTRIBUTION = "x-anthropic-billing-header:"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A request that a provider can take, and what the way back needs to know of it.
 
     request: the canonical one. tool_names: upstream name -> the client's, of the tools that had to be renamed.

@@ -32,7 +32,8 @@ def _size(request: Any) -> Problems:
         return []
     if len(request) > _FIELDS:
         return [("", f"the request has more than {_FIELDS:,} fields")]
-    if any(len(name) > _LONGEST_NAME for name in (*request, request.get("model")) if type(name) is str):
+    model = request.get("model")
+    if max(map(len, [*request, model] if type(model) is str else request), default=0) > _LONGEST_NAME:
         return [("", f"the model or a field has a name of more than {_LONGEST_NAME:,} characters")]
     return []
 
