@@ -76,9 +76,7 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
 
 def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str], *, thinks: bool) -> list[Message]:
     """The conversation, one repair after the other."""
-    messages: list[Message] = []
-    for message in request["messages"]:
-        messages += _read(message, reader, lost)
+    messages = [read for message in request["messages"] if (read := _read(message, reader, lost))]
     if facts.mid_system == "fold":
         messages = turns.fold_system(messages)
     messages = pair(messages, facts)
@@ -107,14 +105,17 @@ def _refuse_new_image(messages: list[Message]) -> None:
             )
 
 
-def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> list[Message]:
-    """The message in blocks that mappings read, or none if nothing is left of it."""
+def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> Message | None:
+    """The message in blocks that mappings read; None if nothing is left of it and it is no user's turn."""
     for key in message:
         if key not in _READ:
             lost[f"messages.{key}"] = "the provider knows nothing like it"
     role: str = message["role"]
     role = _ROLES.get(role, role)
-    return turns.speak(role, reader.read(role, message.get("content")))
+    content = reader.read(role, message.get("content"))
+    if content:
+        return {"role": role, "content": content}
+    return turns.empty() if role == "user" else None
 
 
 def _without_prefill(messages: list[Message], request: Request) -> list[Message]:

@@ -7,15 +7,12 @@ from engine.wire.blocks import Block, text
 
 Message = dict[str, Any]
 
-_NOTHING_SAID = "(empty)"
 _REMINDER, _REMINDER_END = "<system-reminder>", "</system-reminder>"
 
 
-def speak(role: str, content: list[Block]) -> list[Message]:
-    """The message as the conversation has it: one that says nothing is left out, except for a user's turn."""
-    if not content and role == "user":
-        content = [text(_NOTHING_SAID)]
-    return [{"role": role, "content": content}] if content else []
+def empty() -> Message:
+    """The turn of a user who says nothing, which stays a turn."""
+    return {"role": "user", "content": [text("(empty)")]}
 
 
 def fold_system(messages: Iterable[Message]) -> list[Message]:
@@ -66,7 +63,7 @@ def user_first(messages: list[Message]) -> list[Message]:
         start += 1
     if messages[start:] and messages[start]["role"] == "user":
         return messages
-    return [*messages[:start], *speak("user", []), *messages[start:]]
+    return [*messages[:start], empty(), *messages[start:]]
 
 
 def bridge_results(messages: Iterable[Message]) -> list[Message]:
