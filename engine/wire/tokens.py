@@ -1,7 +1,7 @@
 """Counting tokens: by the provider's vocabulary where it is known, else estimated by OpenAI's, and from a sample."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,79 +82,79 @@ def _sample(text: str) -> list[str]:
 
 def _taken_apart(request: dict[str, Any]) -> tuple[list[str], int]:
     """The texts of a request, and the tokens of all that is no text."""
-    texts, rest = [], _REQUEST
-    for part in _parts(request):
-        if isinstance(part, str):
-            texts.append(part)
-        else:
-            rest += part
+    texts: list[str] = []
+    rest = _REQUEST
+    if request.get("system"):
+        rest += _MESSAGE + _content(request["system"], texts)
+    for message in _dicts(request.get("messages")):
+        rest += _MESSAGE + _content(message.get("content"), texts)
+    for tool in _dicts(request.get("tools")):
+        rest += _TOOL
+        if "cache_control" in tool:
+            tool = {key: value for key, value in tool.items() if key != "cache_control"}
+        texts.append(_json(tool))
     return texts, rest
 
 
-def _parts(request: dict[str, Any]) -> Iterator[str | int]:
-    if request.get("system"):
-        yield _MESSAGE
-        yield from _content(request["system"])
-    for message in _dicts(request.get("messages")):
-        yield _MESSAGE
-        yield from _content(message.get("content"))
-    for tool in _dicts(request.get("tools")):
-        yield _TOOL
-        yield _json({key: value for key, value in tool.items() if key != "cache_control"})
-
-
-def _content(content: Any) -> Iterator[str | int]:
+def _content(content: Any, texts: list[str]) -> int:
+    """Adds the texts in there; gives the tokens of all else."""
     if isinstance(content, str):
-        yield content
+        texts.append(content)
+        return 0
+    rest = 0
     for block in _dicts(content):
-        yield from _BLOCKS.get(str(block.get("type")), _unknown)(block)
+        rest += _BLOCKS.get(str(block.get("type")), _unknown)(block, texts)
+    return rest
 
 
-def _text(block: dict[str, Any]) -> Iterator[str | int]:
-    yield from _strings(block, "text")
+def _text(block: dict[str, Any], texts: list[str]) -> int:
+    _add(block.get("text"), texts)
+    return 0
 
 
-def _thinking(block: dict[str, Any]) -> Iterator[str | int]:
-    yield from _strings(block, "thinking")
+def _thinking(block: dict[str, Any], texts: list[str]) -> int:
+    _add(block.get("thinking"), texts)
+    return 0
 
 
-def _tool_use(block: dict[str, Any]) -> Iterator[str | int]:
-    yield _TOOL
-    yield from _strings(block, "name")
-    yield _json(block.get("input"))
+def _tool_use(block: dict[str, Any], texts: list[str]) -> int:
+    _add(block.get("name"), texts)
+    texts.append(_json(block.get("input")))
+    return _TOOL
 
 
-def _tool_result(block: dict[str, Any]) -> Iterator[str | int]:
-    yield _MESSAGE
-    yield from _content(block.get("content"))
+def _tool_result(block: dict[str, Any], texts: list[str]) -> int:
+    return _MESSAGE + _content(block.get("content"), texts)
 
 
-def _image(block: dict[str, Any]) -> Iterator[str | int]:
+def _image(block: dict[str, Any], texts: list[str]) -> int:
     size = pictures.size(_data(block)) if _data(block) else None
-    yield _PICTURE if size is None else min(_PICTURE, max(1, size[0] * size[1] // _PIXELS))
+    return _PICTURE if size is None else min(_PICTURE, max(1, size[0] * size[1] // _PIXELS))
 
 
-def _document(block: dict[str, Any]) -> Iterator[str | int]:
-    yield from _strings(block, "title", "context")
+def _document(block: dict[str, Any], texts: list[str]) -> int:
+    _add(block.get("title"), texts)
+    _add(block.get("context"), texts)
     source = _source(block)
     if source.get("type") == "text":
-        yield _data(block)
-    elif source.get("type") == "content":
-        yield from _content(source.get("content"))
-    else:
-        yield _PAGE * max(1, round(len(_data(block)) * 3 / 4 / _PAGE_BYTES))
+        texts.append(_data(block))
+        return 0
+    if source.get("type") == "content":
+        return _content(source.get("content"), texts)
+    return _PAGE * max(1, round(len(_data(block)) * 3 / 4 / _PAGE_BYTES))
 
 
-def _sealed(block: dict[str, Any]) -> Iterator[str | int]:
+def _sealed(block: dict[str, Any], texts: list[str]) -> int:
     """Thinking that only the provider can read, and does not charge for by its length."""
-    yield from ()
+    return 0
 
 
-def _unknown(block: dict[str, Any]) -> Iterator[str | int]:
-    yield _json(block)
+def _unknown(block: dict[str, Any], texts: list[str]) -> int:
+    texts.append(_json(block))
+    return 0
 
 
-_BLOCKS: dict[str, Callable[[dict[str, Any]], Iterator[str | int]]] = {
+_BLOCKS: dict[str, Callable[[dict[str, Any], list[str]], int]] = {
     "text": _text,
     "thinking": _thinking,
     "redacted_thinking": _sealed,
@@ -180,8 +180,9 @@ def _data(block: dict[str, Any]) -> str:
     return data if isinstance(data, str) else ""
 
 
-def _strings(block: dict[str, Any], *names: str) -> Iterator[str]:
-    return (block[name] for name in names if isinstance(block.get(name), str))
+def _add(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
 
 
 def _json(value: Any) -> str:
