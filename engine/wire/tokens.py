@@ -102,8 +102,9 @@ def _content(content: Any, texts: list[str]) -> int:
         texts.append(content)
         return 0
     rest = 0
-    for block in _dicts(content):
-        rest += _BLOCKS.get(str(block.get("type")), _unknown)(block, texts)
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict):
+            rest += _BLOCKS.get(str(block.get("type")), _unknown)(block, texts)
     return rest
 
 
