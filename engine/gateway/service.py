@@ -63,9 +63,9 @@ class Service:
 
 
 def settle() -> None:
-    """What has been made by now stays: the collector need not look through it again and again, while streams wait."""
-    gc.collect()
+    """What has been made by now stays: the collector, which a start does without, need not look through it while streams wait."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(10_000, 20, 20)
 
 
@@ -106,6 +106,7 @@ class Services:
                 raise NotReloaded(words) from error
             former, self.current = self.current, fresh
         logs.set_up(fresh.config.log_level, fresh.config.log_format)
+        gc.collect()
         settle()
         log.info("reloaded: %s", ", ".join(fresh.providers) or "no provider can be called")
         former.retire()
