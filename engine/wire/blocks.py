@@ -6,7 +6,6 @@ Where a provider cannot take a block, words stand in its place; what no words ca
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 from engine.wire import reasoning
 from engine.wire.facts import Facts
@@ -51,6 +50,8 @@ def found_on_the_web(block: Block) -> Block:
 
 def _tagged(tag: str, attributes: Mapping[str, str | None], content: list[Block]) -> list[Block]:
     """Blocks between an opening and a closing tag, as one text where they are text."""
+    from xml.sax.saxutils import quoteattr  # it brings along an HTTP client, which few requests want
+
     told = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items() if value)
     opening, closing = f"<{tag}{told}>", f"</{tag}>"
     if all(block["type"] == "text" for block in content):

@@ -93,37 +93,37 @@ _GENERAL: dict[Kind, str] = {
     OVERLOADED: "overloaded unavailable unavailable_error service_unavailable provider_unavailable ServiceUnavailableException",
 }
 
+# Patterns that only errors want: `re` compiles them when they first are, and keeps them.
+_FLAGS = re.IGNORECASE | re.VERBOSE
+
 # Wording, the first that fits. What a status or a code says in general is the last resort: many say 400 or 429 to everything.
-_WORDING: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(wording, re.IGNORECASE | re.VERBOSE))
-    for kind, wording in (
-        (EXHAUSTED, r"usage\ limit\ (?:has\ been\ )?reached | monthly\ usage\ limit | subscription_sharing_\w+_limit"),
-        (BILLING, r"(?:requests|tokens)_?perday"),
-        (THROTTLED, r"per\ ?minute | \b[RT]P[MD]\b | (?:retry|try\ again)\ in\ \d | retryDelay"),
-        (
-            BILLING,
-            r"""insufficient\ (?:account\ )?(?:balance|credits?|funds) | available\ balance | balance\ is\ too\ low
-            | out\ of\ (?:budget|credits?) | exceeded\ your\ (?:current\ quota|monthly) | billing\ (?:details|hard\ limit)
-            | (?:buy|purchase|add)\ (?:more\ )?credits | overdue\ payment""",
-        ),
-        (
-            UNAUTHENTICATED,
-            r"""api[ _]key\ (?:not\ valid|provided|is\ invalid) | (?:incorrect|invalid|missing)\ (?:api[ _-]?key|x-api-key)
-            | authentication\ fails | invalid[ _](?:bearer|token)\b | login\ fail""",
-        ),
-        (
-            NOT_FOUND,
-            r"""supported\ api\ model\ names | (?:unknown|invalid)\ model | no\ endpoints\ found | models/\S+\ is\ not\ found
-            | \bmodel\b.{0,120}(?:does\ not\ exist|not\ found|was\ removed|(?:been|was)\ deprecated|end\ of\ its\ life)""",
-        ),
-        (REFUSED, r"content[ _](?:filter|management\ policy|policy) | data\ ?inspection\ ?failed | usage\ polic(?:y|ies)"),
-        (THROTTLED, r"rate.?limit | too\ many\ requests"),
-        (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy"),
-    )
+_WORDING = (
+    (EXHAUSTED, r"usage\ limit\ (?:has\ been\ )?reached | monthly\ usage\ limit | subscription_sharing_\w+_limit"),
+    (BILLING, r"(?:requests|tokens)_?perday"),
+    (THROTTLED, r"per\ ?minute | \b[RT]P[MD]\b | (?:retry|try\ again)\ in\ \d | retryDelay"),
+    (
+        BILLING,
+        r"""insufficient\ (?:account\ )?(?:balance|credits?|funds) | available\ balance | balance\ is\ too\ low
+        | out\ of\ (?:budget|credits?) | exceeded\ your\ (?:current\ quota|monthly) | billing\ (?:details|hard\ limit)
+        | (?:buy|purchase|add)\ (?:more\ )?credits | overdue\ payment""",
+    ),
+    (
+        UNAUTHENTICATED,
+        r"""api[ _]key\ (?:not\ valid|provided|is\ invalid) | (?:incorrect|invalid|missing)\ (?:api[ _-]?key|x-api-key)
+        | authentication\ fails | invalid[ _](?:bearer|token)\b | login\ fail""",
+    ),
+    (
+        NOT_FOUND,
+        r"""supported\ api\ model\ names | (?:unknown|invalid)\ model | no\ endpoints\ found | models/\S+\ is\ not\ found
+        | \bmodel\b.{0,120}(?:does\ not\ exist|not\ found|was\ removed|(?:been|was)\ deprecated|end\ of\ its\ life)""",
+    ),
+    (REFUSED, r"content[ _](?:filter|management\ policy|policy) | data\ ?inspection\ ?failed | usage\ polic(?:y|ies)"),
+    (THROTTLED, r"rate.?limit | too\ many\ requests"),
+    (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy"),
 )
 
 # What gateways say of any trouble behind them: it tells something only where the status says no more than that there is some.
-_BEHIND = re.compile(r"provider returned error", re.IGNORECASE)
+_BEHIND = r"provider returned error"
 
 # A status at which wording may say more than the status does. 401 to 404 are never about anything else.
 UNSAID = 0
@@ -136,7 +136,7 @@ _WHERE = (
     ("detail",), ("title",), ("error_description",), ("base_resp", "status_msg"), ("status_msg",), ("msg",),
 )  # fmt: skip
 
-_REQUESTED = re.compile(r"limit:? (\d[\d,]{0,20})\b.{0,60}requested:? (\d[\d,]{0,20})", re.IGNORECASE)
+_REQUESTED = r"limit:? (\d[\d,]{0,20})\b.{0,60}requested:? (\d[\d,]{0,20})"
 _HOPELESS = "One request alone is more than may be sent in a minute, so waiting does not help; a shorter one does."
 
 
@@ -265,15 +265,15 @@ def _too_long(status: int, said: str, evidence: str, told: Mapping[str, Any], co
 
 
 def _more_than_allowed(evidence: str) -> bool:
-    found = _REQUESTED.search(evidence)
+    found = re.search(_REQUESTED, evidence, re.IGNORECASE)
     return found is not None and int(found[2].replace(",", "")) > int(found[1].replace(",", ""))
 
 
 def _kind(status: int, evidence: str, codes: list[str]) -> Kind:
     by_code = next((kind for code in codes if (kind := _TELLING_CODES.get(_plain(code)))), None)
-    by_wording = next((kind for kind, wording in _WORDING if wording.search(evidence)), None)
+    by_wording = next((kind for kind, wording in _WORDING if re.search(wording, evidence, _FLAGS)), None)
     telling = (by_code or by_wording) if status in _VAGUE else None
-    if telling is None and status in _BROKEN and _BEHIND.search(evidence):
+    if telling is None and status in _BROKEN and re.search(_BEHIND, evidence, re.IGNORECASE):
         return OVERLOADED
     return telling or _STATUS.get(status) or (_general(codes) if status == UNSAID else INVALID if status < 500 else BROKEN)
 

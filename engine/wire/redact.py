@@ -5,6 +5,9 @@ import re
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IPV6 = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7} | (?=[0-9a-f:]*\d)(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,5})?::[0-9a-f:]*"
 
+# `re` compiles the patterns when they are first wanted, and keeps them.
+_FLAGS = re.IGNORECASE | re.VERBOSE
+
 # In this order: first what the words around it tell of, then what its own shape gives away.
 _SECRETS = (
     (r"(://)[^/\s:@]+:[^/\s@]+@", r"\1[key]@"),
@@ -39,34 +42,29 @@ _SECRETS = (
     # Keys without a prefix: long, of letters and digits mixed.
     (r"(?<![\w/-])(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{32,}(?:\.[a-z0-9]{8,})?(?![\w/-])", "[key]"),
 )
-_PATTERNS = tuple((re.compile(pattern, re.IGNORECASE | re.VERBOSE), stand_in) for pattern, stand_in in _SECRETS)
 
-_PYTHON_TRACE = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t]+.*\n?|\n)*")
-_FRAMES = re.compile(
-    r"""
+_PYTHON_TRACE = r"Traceback \(most recent call last\):\n(?:[ \t]+.*\n?|\n)*"
+_FRAMES = r"""
       ^[ \t]+at[ ]\S.*$                      # JavaScript, Java
     | ^[ \t]*File[ ]".*",[ ]line[ ]\d+.*$    # Python, cut short
     | ^goroutine[ ]\d+[\s\S]*                # Go
     | ^stack[ ]backtrace:[\s\S]*             # Rust
-    """,
-    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
-)
+    """
 
-
-_KEYS = tuple((pattern, stand_in) for pattern, stand_in in _PATTERNS[:-1] if "[key]" in stand_in)
+_KEYS = tuple((pattern, stand_in) for pattern, stand_in in _SECRETS[:-1] if "[key]" in stand_in)
 """Those for keys that tell what they are."""
 
 
 def without_keys(text: str) -> str:
     """A text with `[key]` for whatever looks like one; all else is left, so that it can be read again."""
     for pattern, stand_in in _KEYS:
-        text = pattern.sub(stand_in, text)
+        text = re.sub(pattern, stand_in, text, flags=_FLAGS)
     return text
 
 
 def redact(words: str) -> str:
     """The words with `[key]`, `[account]`, `[address]` or `[e-mail]` for what they gave away, and without stack traces."""
-    words = _FRAMES.sub("", _PYTHON_TRACE.sub("", words))
-    for pattern, stand_in in _PATTERNS:
-        words = pattern.sub(stand_in, words)
+    words = re.sub(_FRAMES, "", re.sub(_PYTHON_TRACE, "", words), flags=re.MULTILINE | _FLAGS)
+    for pattern, stand_in in _SECRETS:
+        words = re.sub(pattern, stand_in, words, flags=_FLAGS)
     return re.sub(r"\n{3,}", "\n\n", words).strip()

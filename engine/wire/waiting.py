@@ -7,8 +7,7 @@ from collections.abc import Mapping
 _UNITS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "day": 86400}
 # No time has more figures; a longer run of them is not read again from each one.
 _PIECE = r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?)\s?(ms|s|sec|second|m|min|minute|h|hour|day)s?(?![a-z])"
-_DURATION = re.compile(_PIECE, re.IGNORECASE)
-_ASKED = re.compile(rf"(?:(?:try again|retry)(?: in| after)|retryDelay\W+)\s*((?:{_PIECE}[\s,]*)+)", re.IGNORECASE)
+_ASKED = rf"(?:(?:try again|retry)(?: in| after)|retryDelay\W+)\s*((?:{_PIECE}[\s,]*)+)"
 
 
 def seconds(headers: Mapping[str, str], words: str) -> str | None:
@@ -18,7 +17,7 @@ def seconds(headers: Mapping[str, str], words: str) -> str | None:
     if after := headers.get("retry-after"):
         # A date stays as it is: there is no clock in this room.
         return after if (number := _number(after)) is None else _whole(number)
-    if asked := _ASKED.search(words):
+    if asked := re.search(_ASKED, words, re.IGNORECASE):
         return _whole(_duration(asked[1]))
     longest = max((_until_reset(name, headers) for name in headers), default=0.0)
     return _whole(longest) if longest else None
@@ -38,7 +37,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _duration(text: str) -> float:
-    return sum(float(amount) * _UNITS[unit.lower()] for amount, unit in _DURATION.findall(text))
+    return sum(float(amount) * _UNITS[unit.lower()] for amount, unit in re.findall(_PIECE, text, re.IGNORECASE))
 
 
 def _whole(amount: float) -> str:
