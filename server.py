@@ -9,6 +9,7 @@ from functools import cache
 from time import monotonic
 from typing import Any
 
+from engine import __version__
 from engine.gateway import access, config, http, listing, logs, status
 from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
@@ -180,7 +181,7 @@ class Application:
                 "providers": {name: status.health(provider) for name, provider in self.service.providers.items()},
                 "breakers": status.breakers(self.service.providers),
                 "uptime_seconds": round(monotonic() - self.began, 1),
-                "version": own_version(),
+                "version": __version__,
             }
         await http.send_json(send, 503 if self.is_stopping else 200, http.json(told))
 
@@ -213,7 +214,7 @@ class Application:
         """What `/status` tells, of all workers together."""
         told = self.shared.all(self.told())
         return {
-            "version": own_version(),
+            "version": __version__,
             "uptime_seconds": round(monotonic() - self.began, 1),
             "workers": self.shared.workers,
             "draining": self.is_stopping,
@@ -240,7 +241,7 @@ class Application:
 
         told = self.shared.all(self.told())
         counted, breakers = added(one.metrics for one in told), status.together(one.breakers for one in told)
-        text = prometheus.exposition(counted, breakers, own_version(), monotonic() - self.began)
+        text = prometheus.exposition(counted, breakers, __version__, monotonic() - self.began)
         await http.send_body(send, text, [("content-type", prometheus.CONTENT_TYPE)])
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -252,13 +253,6 @@ def dashboard() -> bytes:
     from importlib.resources import files
 
     return files("engine.gateway").joinpath("dashboard.html").read_bytes()
-
-
-@cache
-def own_version() -> str:
-    from importlib.metadata import version
-
-    return version("ccproxy")
 
 
 def create() -> Application:

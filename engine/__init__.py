@@ -7,6 +7,8 @@ from .mapping.errors import MappingError, suggest
 from .mapping.mapping import Mapping
 from .wire.facts import Facts
 
+__version__ = "0.1.0"
+
 __all__ = ["Mapping", "MappingError", "load_mapping"]
 
 # In a checkout the mappings lie beside the package, in a wheel inside it.

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from engine import __version__
 from engine.mapping.errors import suggest
 
 COMMANDS = {
@@ -55,7 +56,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ccproxy", message="%(version)s", hidden=True)
+@click.version_option(__version__, message="%(version)s", hidden=True)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Claude Code, and whoever speaks Anthropic's API, with any AI provider."""

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -18,6 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from engine import __version__
 from engine.commands.serving import GRACE
 from engine.gateway import config
 from engine.gateway.metrics import Metrics
@@ -202,8 +202,7 @@ class TestKubernetes:
         assert spec["terminationGracePeriodSeconds"] > before + GRACE
 
     def test_the_image_is_this_version(self, manifests: list[Manifest]) -> None:
-        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-        assert pod(manifests)["containers"][0]["image"].split("/")[-1] == f"ccproxy:{version}"
+        assert pod(manifests)["containers"][0]["image"].split("/")[-1] == f"ccproxy:{__version__}"
 
     def test_a_pod_can_start_with_its_configuration(self, manifests: list[Manifest], tmp_path: Path) -> None:
         """As the file lies in the pod, with the mappings beside it."""

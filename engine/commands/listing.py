@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from importlib.metadata import version as installed_version
 from typing import Any
 
 import click
 
-from engine import load_mapping
+from engine import __version__, load_mapping
 from engine.commands import serving
 from engine.commands.telling import fail, good, or_fail, paragraph, table, tell_json
 from engine.gateway import catalogue, config, instances
@@ -138,4 +137,4 @@ def _model_row(entry: dict[str, Any]) -> list[str]:
 @click.command()
 def version() -> None:
     """Print the version."""
-    click.echo(installed_version("ccproxy"))
+    click.echo(__version__)
