@@ -1,6 +1,5 @@
 """When a provider's model is left alone, and when it is asked again."""
 
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -148,7 +147,7 @@ def test_an_answer_that_never_comes_keeps_nothing_shut(asking: Breaker, clock: C
 
 
 def test_all_models_of_a_provider_hear_of_its_health() -> None:
-    breakers = Breakers(replace(CONFIG, open=0), ask_first=True)
+    breakers = Breakers(CONFIG._replace(open=0), ask_first=True)
     for model in ("small", "large"):
         tried(breakers.of(model), *[BROKEN] * 3)
     tried(breakers.of("well"), None)

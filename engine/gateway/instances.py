@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from engine.gateway.settings import HOME
 
@@ -26,8 +25,7 @@ LONG_LOG = 10_000_000
 """Bytes; some hundred thousand requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """A ccproxy that is alive."""
 
     port: int

@@ -151,8 +151,7 @@ class Call:
         return sum(count * self.prices.get(USAGE[kind], usual) for kind, count in self.tokens.items()) / 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """An error that a client was told."""
 
     at: float

@@ -111,7 +111,7 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         keys=Keys(_keys(name, wanted, mapping, environment)),
         models=wanted.models,
         breakers=Breakers(config.breaker, ask_first=mapping.health_endpoint is not None),
-        upstream=Upstream(name, base_url, replace(config.timeouts, **wanted.timeout)),
+        upstream=Upstream(name, base_url, config.timeouts._replace(**wanted.timeout)),
     )
 
 

@@ -1,7 +1,6 @@
 """Which provider and model a request goes to, and why."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.gateway.names import Named, glob, is_glob, named, plain_name
@@ -16,20 +15,18 @@ HARD = ("xhigh", "max")
 """Efforts that ask for the `think` route."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A provider's model, and what is merged into the body that goes there."""
 
     provider: Provider
     model: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
 
     def __str__(self) -> str:
         return f"{self.provider.name}/{self.model}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request goes, its fallbacks behind it, and why: the reason is in a header and in the log."""
 
     targets: tuple[Target, ...]

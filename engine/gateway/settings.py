@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from engine.gateway.names import Named
@@ -19,16 +19,14 @@ LOG_FORMATS = ("text", "json")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """In seconds."""
 
     connect: float = 30.0
     silence: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How much at most; None where there is no limit. A worker process counts for itself."""
 
     requests_per_minute: int | None = None
@@ -40,11 +38,10 @@ class ClientKey:
     """One of several keys of this server's clients, and what may be done with it."""
 
     key: str = field(repr=False)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerConfig:
+class BreakerConfig(NamedTuple):
     """When a provider's model that fails is left alone (breakers.py). `open` is in seconds."""
 
     failures: int = 5
@@ -74,12 +71,11 @@ class ProviderConfig:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteConfig:
+class RouteConfig(NamedTuple):
     """Where a route goes. `parameters` are for `to` alone: another provider has other words."""
 
     to: Named
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
     fallbacks: tuple[Named, ...] = ()
     above: int = 60_000
 
@@ -103,9 +99,9 @@ class Config:
     mappings: Path = HOME / "mappings"
     watch: bool = False
     request_bytes: int = 10 * 1024 * 1024
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
-    breaker: BreakerConfig = BreakerConfig()
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     log_level: str = "info"
     log_format: str = "text"
     record: Path | None = None

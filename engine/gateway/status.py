@@ -1,7 +1,6 @@
 """What `/status` tells, and the page at `/` shows. Times are in milliseconds, money in USD."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from time import time
 from typing import Any
 
@@ -29,7 +28,7 @@ def told(metrics: Metrics) -> dict[str, Any]:
             for (provider, field, reason), count in metrics.lost.most_common()
         ],
         "refused": dict(metrics.refused),
-        "errors": [asdict(error) for error in reversed(metrics.errors)],
+        "errors": [error._asdict() for error in reversed(metrics.errors)],
     }
 
 

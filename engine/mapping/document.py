@@ -6,8 +6,7 @@ no words that turn into something else: `no on yes 010 12:30 2024-01-01` are tex
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,8 +19,7 @@ DEEPEST = 100
 """Objects and lists in one another. Every reader of values calls itself, and Python does so a thousand times at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A text, number, true, false or null."""
 
     value: Any
@@ -52,24 +50,21 @@ class Scalar:
         return self.place
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A list."""
 
     items: list["Value"]
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A key's value, and where the key stands."""
 
     key: Place
     value: "Value"
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """An object: keys and their entries, in the order of the file."""
 
     entries: dict[str, Entry]

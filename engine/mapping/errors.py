@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 WIDE = 200
 """Characters of a line that are shown: what was written for a machine has no others."""
@@ -21,8 +22,7 @@ class Source:
         return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A stretch of a line: line and column count characters from 1."""
 
     source: Source
@@ -46,8 +46,7 @@ class Place:
         return f"{margin} |\n{number} | {text}\n{margin} | {' ' * start}{'^' * room}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong, told at its place."""
 
     place: Place

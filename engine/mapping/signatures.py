@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from itertools import product
 from types import FunctionType, ModuleType, NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 Kinds = frozenset[str]
 Number = int | float
@@ -46,8 +46,7 @@ class FunctionError(TypeError):
     """A function was given what it does not take; the message is for the author of the mapping."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """What an argument may be; where `items` are given, one of them holds the kinds of all items of a list."""
 
     kinds: Kinds

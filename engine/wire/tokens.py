@@ -2,8 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import pictures
 from .jsontext import dumps
@@ -19,8 +18,7 @@ _PIXELS, _PICTURE = 750, 1_600
 _PAGE, _PAGE_BYTES = 2_000, 75_000
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """How many tokens, and whether the text among them was counted by the vocabulary rather than estimated."""
 
     tokens: int
