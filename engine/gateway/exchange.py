@@ -49,7 +49,6 @@ class Exchange(Sections):
         self.failure: ApiError | None = None
         self.asked = request
         self._decoder = framing.DECODERS[mapping.framing]()
-        self._held: list[Event] = []
         self._requests = 1
         self._assembler = self._fresh_assembler()
 
@@ -107,12 +106,11 @@ class Exchange(Sections):
 
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
-        held, self._held = self._held, []
-        return held + self._feed(self._decoder.feed(data))
+        return self._feed(self._decoder.feed(data))
 
     def goes_on(self) -> bool:
         """At the end of a stream: whether the rest of the answer is to be asked for with the `body` as it is now."""
-        self._held = self._feed(self._decoder.end())
+        self.run(self._translate, self._decoder.end())
         token = self._assembler.continuation
         if token is None or self._requests == MOST_REQUESTS:
             return False
@@ -124,7 +122,7 @@ class Exchange(Sections):
 
     def finish(self) -> list[Event]:
         """The events of the stream's end."""
-        events = self.receive(b"") + self._feed(self._decoder.end())
+        events = self._feed(self._decoder.end())
         return events + self._end(clean=self._decoder.done)
 
     def fail(self, error: ApiError) -> list[Event]:
@@ -132,9 +130,13 @@ class Exchange(Sections):
         return self._assembler.fail(error.type, error.message)
 
     def _feed(self, chunks: list[Any]) -> list[Event]:
-        for chunk in chunks:
-            self._hear(self.run(self.mapping.stream, chunk, self.model))
+        self.run(self._translate, chunks)
         return self._assembler.take()
+
+    def _translate(self, chunks: list[Any]) -> None:
+        stream, model = self.mapping.stream, self.model
+        for chunk in chunks:
+            self._hear(stream(chunk, model))
 
     def _say(self, deltas: list[dict[str, Any]]) -> list[Event]:
         self._hear(deltas)

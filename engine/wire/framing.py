@@ -18,6 +18,7 @@ MAX_CHUNK = 32 * 1024 * 1024
 """How many bytes a provider may send without completing a chunk."""
 
 _FIELDS = (b"data", b"event", b"id", b"retry")
+_NAME = re.compile(rb"event: (?!\s*error)[^\n]*")
 
 
 class FramingError(ValueError):
@@ -53,6 +54,9 @@ class _Kept(Generic[AnyStr]):
         if self._size > MAX_CHUNK:
             raise FramingError(f"the provider sent more than {MAX_CHUNK} bytes without an end", self._pieces[0])
 
+    def ends_in(self, mark: AnyStr) -> bool:
+        return bool(self._pieces) and self._pieces[-1].endswith(mark)
+
     def take(self) -> AnyStr:
         if not self._pieces:
             return self._nothing
@@ -75,7 +79,6 @@ class SSE:
         self._is_document = False
         self._is_stream = False  # something that only an event stream has was seen
         self._ended_in_cr = False
-        self._ended_in_newline = False
 
     def feed(self, data: bytes) -> list[Any]:
         if b"\r" in data or (self._ended_in_cr and data):
@@ -84,15 +87,17 @@ class SSE:
             data = data.lstrip(b"\xef\xbb\xbf \t\n")  # a byte order mark, and blank lines that keep the line alive
             self._begun = bool(data)
             self._is_document = data.startswith((b"{", b"["))
-        # Looked for where it can be: to read all that is kept again for each line of an event would take for ever.
-        has_end = b"\n\n" in data or (self._ended_in_newline and data.startswith(b"\n"))
-        self._ended_in_newline = data.endswith(b"\n") if data else self._ended_in_newline
-        self._kept.keep(data)
-        if not has_end or self._is_document:
+        if self._is_document:
+            self._kept.keep(data)
             return []
-        events, _, rest = self._kept.take().rpartition(b"\n\n")
+        # Looked for where it can be: to read all that is kept again for each line of an event would take for ever.
+        if data.startswith(b"\n") and self._kept.ends_in(b"\n"):
+            data = self._kept.take() + data
+        events, end, rest = data.rpartition(b"\n\n")
+        if end:
+            events = self._kept.take() + events
         self._kept.keep(rest)
-        return self._chunks(events)
+        return self._chunks(events) if end else []
 
     def end(self) -> list[Any]:
         rest = self._kept.take()
@@ -119,11 +124,12 @@ class SSE:
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
         for event in events.split(b"\n\n"):
-            if event.startswith(b"data: ") and b"\n" not in event:
-                name, data = b"", event[6:]
+            before, _, last = event.rpartition(b"\n")
+            if last.startswith(b"data: {") and (not before or _NAME.fullmatch(before)):  # nearly all there are
                 self._is_stream = True
-            else:
-                name, data = self._fields(event)
+                chunks.append(_parsed(last[6:]))
+                continue
+            name, data = self._fields(event)
             if data.startswith(b"[DONE]"):
                 self.done = True
             elif data and not data.isspace():
@@ -131,7 +137,7 @@ class SSE:
         return chunks
 
     def _fields(self, event: bytes) -> tuple[bytes, bytes]:
-        """The name and the data of an event that is more than one line of data."""
+        """The name and the data of an event."""
         name, data = b"", []
         for line in event.split(b"\n"):
             field, _, value = line.partition(b":")
