@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.wire.assembler import Assembler, fold
+from engine.wire.framing import encode
 from tests.grammar import check, sdk_message
 
 
@@ -639,6 +640,15 @@ def test_S01_S42_any_deltas_give_a_well_formed_stream_that_the_sdk_reads_as_we_d
     answer = fold(events)
     if "__unparsedToolInput" not in json.dumps(answer):  # the SDK raises for these
         assert sdk_message(events) == answer
+
+
+@settings(max_examples=300, deadline=None)
+@given(answers, options)
+def test_what_is_taken_framed_are_the_same_events(deltas, options):
+    framed, told = (Assembler("claude", message_id="msg_x1", **options) for _ in range(2))
+    for delta in deltas:
+        framed.hear(delta)
+        assert framed.take_framed() == encode(told.feed(delta))
 
 
 @st.composite

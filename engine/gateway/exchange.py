@@ -108,6 +108,11 @@ class Exchange(Sections):
         """The events of a stretch of the provider's stream."""
         return self._feed(self._decoder.feed(data))
 
+    def receive_framed(self, data: bytes) -> bytes:
+        """The same, as they go to the client."""
+        self.run(self._translate, self._decoder.feed(data))
+        return self._assembler.take_framed()
+
     def goes_on(self) -> bool:
         """At the end of a stream: whether the rest of the answer is to be asked for with the `body` as it is now."""
         self.run(self._translate, self._decoder.end())

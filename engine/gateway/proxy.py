@@ -484,7 +484,7 @@ class _Call:
         """A stream, each of the provider's pieces as it comes."""
         try:
             while data := await self._next(exchange):
-                await self._pass_events(framing.encode(exchange.receive(data)))
+                await self._pass_events(exchange.receive_framed(data))
                 self.record.written = exchange.written
                 if exchange.over:
                     break

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeGuard
 from engine.wire.calltags import Call, CallTags
 from engine.wire.content import Content
 from engine.wire.events import Blocks, Event, fold
-from engine.wire.items import Items, item_key
+from engine.wire.items import Items, Key, item_key
 from engine.wire.stopping import StopSequences
 from engine.wire.thinktags import Piece, ThinkTags
 from engine.wire.toolcalls import ToolCalls
@@ -41,7 +41,7 @@ _ERROR_TYPES = (
     "overloaded_error",
 )
 _INPUT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_COUNTS = (*_INPUT_COUNTS, "output_tokens", "thinking_tokens")
+_COUNTS = frozenset({*_INPUT_COUNTS, "output_tokens", "thinking_tokens"})
 
 
 class Assembler:
@@ -110,7 +110,7 @@ class Assembler:
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
         self._call_tags = CallTags(tagged_tools) if tagged_tools else None
         self._items = Items()
-        self._item: str | int | float | None = None  # whose text came last
+        self._item: Key = None  # whose text came last
         self._asked_stops = asked_stops
         self._stops = StopSequences(stop_sequences) if stop_sequences else None
 
@@ -145,6 +145,10 @@ class Assembler:
     def take(self) -> list[Event]:
         """The events since the last time."""
         return self._blocks.take()
+
+    def take_framed(self) -> bytes:
+        """The same, as they go to the client."""
+        return self._blocks.take_framed()
 
     def go_on(self) -> None:
         """The provider was sent the continuation: what comes now goes on where the answer stopped.
@@ -185,7 +189,7 @@ class Assembler:
         return self._blocks.take()
 
     def _hear_text(self, told: Any) -> None:
-        text = self._unsaid("text", told)
+        text = told if type(told) is str else self._unsaid("text", told)
         if not text:
             return
         if self._tags is None and self._call_tags is None and self._stops is None:
@@ -264,9 +268,10 @@ class Assembler:
 
     def _hear_usage(self, usage: Any) -> None:
         if isinstance(usage, Mapping):
-            counts = {name: int(usage[name]) for name in _COUNTS if _is_count(usage.get(name))}
-            # Some send zeros with every chunk but one (S18).
-            self.usage.update((name, count) for name, count in counts.items() if count or name not in self.usage)
+            for name, count in usage.items():
+                # Some send zeros with every chunk but one (S18).
+                if name in _COUNTS and _is_count(count) and (count >= 1 or name not in self.usage):
+                    self.usage[name] = int(count)
             if not self.started:
                 self._message["usage"] = self._known_usage()
 
@@ -303,9 +308,10 @@ class Assembler:
         """The new text of a delta. That of another item than the last begins a block of its own (S36)."""
         if type(told) is str:
             return told
-        if not isinstance(told, Mapping):
+        if type(told) is not dict:
             return ""
-        text, key = self._items.unsaid(kind, told), item_key(told)
+        key = item_key(told)
+        text = self._items.unsaid(kind, key, told)
         if text and key != self._item:
             self._item = key
             self._release()
@@ -417,4 +423,4 @@ def _is_text(value: Any) -> TypeGuard[str]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
+    return type(value) in (int, float) and 0 <= value < 2**53

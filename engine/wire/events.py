@@ -1,8 +1,12 @@
 """Anthropic's stream events: how the blocks of an answer are written, and how a client gathers them again."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from engine.wire.framing import encode
+from engine.wire.jsontext import dumps
 from engine.wire.toolcalls import as_object
 
 Event = dict[str, Any]
@@ -18,6 +22,25 @@ _KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
+@dataclass
+class _Block:
+    """A block that is open, and how more of it is told: as an event, and as the frame of one in which its text is left out.
+
+    Nearly all that a stream is made of are such events, so that none is made first where only its frame is wanted.
+    """
+
+    index: int
+    type: str
+    field: str
+
+    def more(self, text: str) -> Event:
+        return {"type": "content_block_delta", "index": self.index, "delta": {"type": self.type, self.field: text}}
+
+    @cached_property
+    def frame(self) -> bytes:
+        return encode([self.more("%b")]).replace(b'"%b"', b"%b")
+
+
 class Blocks:
     """The events on their way out: the start of the message before all others, indexes from 0, one block at a time."""
 
@@ -26,46 +49,48 @@ class Blocks:
         self.started = False
         self.written = 0  # characters
         self._message = message
-        self._events: list[Event] = []
-        self._index = -1
-        self._delta = self._field = ""
+        self._told: list[Event | tuple[_Block, str]] = []
+        self._block = _Block(-1, "", "")  # the last one
 
     def take(self) -> list[Event]:
         """What has been written since the last time."""
-        events, self._events = self._events, []
-        return events
+        told, self._told = self._told, []
+        return [each[0].more(each[1]) if isinstance(each, tuple) else each for each in told]
+
+    def take_framed(self) -> bytes:
+        """The same, as it goes to the client."""
+        told, self._told = self._told, []
+        return b"".join([each[0].frame % dumps(each[1]) if isinstance(each, tuple) else encode([each]) for each in told])
 
     def emit(self, event: Event) -> None:
-        self._events.append(event)
+        self._told.append(event)
 
     def start(self) -> None:
         """The start of the message goes out with the first block (S21), or at the end of an answer without any."""
         if not self.started:
             self.started = True
-            self._events.append({"type": "message_start", "message": self._message})
+            self.emit({"type": "message_start", "message": self._message})
 
     def open(self, kind: str, **fields: Any) -> None:
         self.start()
         self.kind = kind
-        self._index += 1
-        start, self._delta, self._field = _KINDS[kind]
-        block = {"type": kind, **start, **fields}
-        self._events.append({"type": "content_block_start", "index": self._index, "content_block": block})
+        start, type, field = _KINDS[kind]
+        self._block = _Block(self._block.index + 1, type, field)
+        self.emit({"type": "content_block_start", "index": self._block.index, "content_block": {"type": kind, **start, **fields}})
 
     def write(self, text: str) -> None:
         """More of what the open block is made of."""
         self.written += len(text)
-        delta = {"type": self._delta, self._field: text}
-        self._events.append({"type": "content_block_delta", "index": self._index, "delta": delta})
+        self._told.append((self._block, text))
 
     def add(self, type: str, field: str, value: Any) -> None:
         """A delta of another type than the block's own: a signature, a citation."""
         delta = {"type": type, field: value}
-        self._events.append({"type": "content_block_delta", "index": self._index, "delta": delta})
+        self.emit({"type": "content_block_delta", "index": self._block.index, "delta": delta})
 
     def close(self) -> None:
         self.kind = ""
-        self._events.append({"type": "content_block_stop", "index": self._index})
+        self.emit({"type": "content_block_stop", "index": self._block.index})
 
 
 def fold(events: Iterable[Event]) -> dict[str, Any]:
