@@ -65,7 +65,12 @@ def difference(number: Any, *others: Any) -> Number | None:
     >>> difference(100, 64, None)
     36
     """
-    return max(0, number - (total(*others) or 0)) if type(number) in NUMBERS else None
+    if type(number) not in NUMBERS:
+        return None
+    for other in others:
+        if type(other) in NUMBERS:
+            number -= other
+    return max(0, number)
 
 
 @function
@@ -75,8 +80,11 @@ def total(*numbers: Any) -> Number | None:
     >>> total(100, None, 20)
     120
     """
-    present = [number for number in numbers if type(number) in NUMBERS]
-    return sum(present) if present else None
+    made = None
+    for number in numbers:
+        if type(number) in NUMBERS:
+            made = number if made is None else made + number
+    return made
 
 
 @passes_null

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, AnyStr, Generic, Protocol
 
+import orjson
+
 from engine.wire.jsontext import dumps, loads
 
 MAX_CHUNK = 32 * 1024 * 1024
 """How many bytes a provider may send without completing a chunk."""
 
 _FIELDS = (b"data", b"event", b"id", b"retry")
-_NAME = re.compile(rb"event: (?!\s*error)[^\n]*")
+_HEAD = re.compile(rb"(?:event: (?!\s*error)[^\n]*\n)?")
+"""What stands before the one line of data of most events."""
 
 
 class FramingError(ValueError):
@@ -43,25 +46,22 @@ class _Kept(Generic[AnyStr]):
 
     def __init__(self, nothing: AnyStr) -> None:
         self._nothing: AnyStr = nothing
-        self._pieces: list[AnyStr] = []
+        self.pieces: list[AnyStr] = []
         self._size = 0
 
     def keep(self, piece: AnyStr) -> None:
         if not piece:
             return
-        self._pieces.append(piece)
+        self.pieces.append(piece)
         self._size += len(piece)
         if self._size > MAX_CHUNK:
-            raise FramingError(f"the provider sent more than {MAX_CHUNK} bytes without an end", self._pieces[0])
-
-    def ends_in(self, mark: AnyStr) -> bool:
-        return bool(self._pieces) and self._pieces[-1].endswith(mark)
+            raise FramingError(f"the provider sent more than {MAX_CHUNK} bytes without an end", self.pieces[0])
 
     def take(self) -> AnyStr:
-        if not self._pieces:
+        if not self.pieces:
             return self._nothing
-        kept: AnyStr = self._nothing.join(self._pieces)
-        self._pieces, self._size = [], 0
+        kept: AnyStr = self._nothing.join(self.pieces)
+        self.pieces, self._size = [], 0
         return kept
 
 
@@ -79,6 +79,7 @@ class SSE:
         self._is_document = False
         self._is_stream = False  # something that only an event stream has was seen
         self._ended_in_cr = False
+        self._usual_head = b""
 
     def feed(self, data: bytes) -> list[Any]:
         if b"\r" in data or (self._ended_in_cr and data):
@@ -91,12 +92,13 @@ class SSE:
             self._kept.keep(data)
             return []
         # Looked for where it can be: to read all that is kept again for each line of an event would take for ever.
-        if data.startswith(b"\n") and self._kept.ends_in(b"\n"):
+        if data.startswith(b"\n") and self._kept.pieces and self._kept.pieces[-1].endswith(b"\n"):
             data = self._kept.take() + data
         events, end, rest = data.rpartition(b"\n\n")
-        if end:
+        if end and self._kept.pieces:
             events = self._kept.take() + events
-        self._kept.keep(rest)
+        if rest:
+            self._kept.keep(rest)
         return self._chunks(events) if end else []
 
     def end(self) -> list[Any]:
@@ -124,17 +126,28 @@ class SSE:
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
         for event in events.split(b"\n\n"):
-            before, _, last = event.rpartition(b"\n")
-            if last.startswith(b"data: {") and (not before or _NAME.fullmatch(before)):  # nearly all there are
-                self._is_stream = True
-                chunks.append(_parsed(last[6:]))
-                continue
-            name, data = self._fields(event)
-            if data.startswith(b"[DONE]"):
-                self.done = True
-            elif data and not data.isspace():
-                chunks.append(_error(data) if name == b"error" else _parsed(data))
+            head, _, data = event.partition(b"data: ")
+            if head == self._usual_head:
+                try:
+                    chunks.append(orjson.loads(data))
+                except ValueError:  # more than a line of JSON
+                    chunks += self._read(event)
+                else:
+                    self._is_stream = True
+            else:
+                chunks += self._read(event)
+                if _HEAD.fullmatch(head):
+                    self._usual_head = head
         return chunks
+
+    def _read(self, event: bytes) -> list[Any]:
+        """The chunk of any event, if it has one."""
+        name, data = self._fields(event)
+        if data.startswith(b"[DONE]"):
+            self.done = True
+        elif data and not data.isspace():
+            return [_error(data) if name == b"error" else _parsed(data)]
+        return []
 
     def _fields(self, event: bytes) -> tuple[bytes, bytes]:
         """The name and the data of an event."""
