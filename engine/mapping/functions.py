@@ -67,10 +67,11 @@ def difference(number: Any, *others: Any) -> Number | None:
     """
     if type(number) not in NUMBERS:
         return None
+    left: Number = number
     for other in others:
         if type(other) in NUMBERS:
-            number -= other
-    return max(0, number)
+            left -= other
+    return max(0, left)
 
 
 @function

@@ -42,6 +42,7 @@ _ERROR_TYPES = (
 )
 _INPUT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _COUNTS = frozenset({*_INPUT_COUNTS, "output_tokens", "thinking_tokens"})
+_NUMBERS = (int, float)
 
 
 class Assembler:
@@ -220,7 +221,7 @@ class Assembler:
     def _hear_content_block_stop(self, stops: Any) -> None:
         if stops:
             self._release()
-            if isinstance(stops, Mapping):
+            if isinstance(stops, dict):
                 self._content.complete(stops.get("key"))
             self._put("stop", stops)
 
@@ -240,12 +241,12 @@ class Assembler:
             self._put("text", text)
 
     def _hear_tool(self, told: Any) -> None:
-        if isinstance(told, Mapping):
+        if isinstance(told, dict):
             self._release()
             self._tell(told)
 
     def _hear_web_search(self, told: Any) -> None:
-        if isinstance(told, Mapping):
+        if isinstance(told, dict):
             self._release()
             self._put("web_search", told)
 
@@ -267,18 +268,21 @@ class Assembler:
             self._stop, self._stop_sequence = self._stop or "stop_sequence", sequence
 
     def _hear_usage(self, usage: Any) -> None:
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
+            known = self.usage
             for name, count in usage.items():
+                if name not in _COUNTS or type(count) not in _NUMBERS or not 0 <= count < 2**53:
+                    continue
                 # Some send zeros with every chunk but one (S18).
-                if name in _COUNTS and _is_count(count) and (count >= 1 or name not in self.usage):
-                    self.usage[name] = int(count)
+                if count >= 1 or name not in known:
+                    known[name] = int(count)
             if not self.started:
                 self._message["usage"] = self._known_usage()
 
     def _hear_error(self, error: Any) -> None:
         if not error:
             return
-        told = error if isinstance(error, Mapping) else {"message": error}
+        told = error if isinstance(error, dict) else {"message": error}
         type, message = told.get("type"), told.get("message")
         type = type if type in _ERROR_TYPES else "api_error"
         self._break_off(type, message if _is_text(message) else f"the provider reported an error: {error}", told)
@@ -308,7 +312,7 @@ class Assembler:
         """The new text of a delta. That of another item than the last begins a block of its own (S36)."""
         if type(told) is str:
             return told
-        if type(told) is not dict:
+        if not isinstance(told, dict):
             return ""
         key = item_key(told)
         text = self._items.unsaid(kind, key, told)
@@ -420,7 +424,3 @@ def _own(state: dict[str, Any]) -> str:
 
 def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < 2**53
