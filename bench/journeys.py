@@ -3,11 +3,12 @@
 import asyncio
 import io
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import redirect_stderr
 from functools import partial
 from typing import Any
+
+import uvloop
 
 from bench import bodies
 from bench.answers import FORMATS
@@ -100,11 +101,16 @@ def _serve(application: Callable[..., Awaitable[None]], body: bytes, count: int)
             await _one(application, body)
 
     with redirect_stderr(io.StringIO()):
-        asyncio.run(run())
+        uvloop.run(run())
 
 
 async def _one(application: Callable[..., Awaitable[None]], body: bytes) -> None:
-    headers = {"host": "127.0.0.1:3456", "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "any"}
+    headers = {
+        "host": "127.0.0.1:3456",
+        "content-type": "application/json",
+        "anthropic-version": "2023-06-01",
+        "x-api-key": "any",
+    }
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": raw, "client": ("127.0.0.1", 5)}
     messages = [{"type": "http.request", "body": body, "more_body": False}]
@@ -141,13 +147,13 @@ def pairs() -> dict[str, tuple[Journeys, Journeys]]:
         "stream": (own("openai-chat", streamed, *stream(CHAT)), chat),
         "stream, Responses": (own("openai", streamed, *stream(RESPONSES)), chat),
         "stream, Gemini": (own("gemini", streamed, *stream(GEMINI)), chat),
-        **{
-            name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()
-        },
+        **{name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()},
     }
 
 
 def pieces() -> dict[str, Journeys]:
     """For bench/instructions.py."""
     named = pairs()
-    return {f"{name}: ccproxy": own for name, (own, _) in named.items()} | {f"{name}: by hand": hand for name, (_, hand) in named.items()}
+    return {f"{name}: ccproxy": own for name, (own, _) in named.items()} | {
+        f"{name}: by hand": hand for name, (_, hand) in named.items()
+    }

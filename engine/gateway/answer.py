@@ -1,7 +1,7 @@
 """The client's side of a request: one answer, whole or as a stream, kept alive with pings while there is silence."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.gateway import http
@@ -31,9 +31,9 @@ class Answer:
         self._ping: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def json(self, status: int, value: Any, headers: Headers = ()) -> None:
+    def json(self, status: int, value: Any, headers: Headers = ()) -> Awaitable[None]:
         """A whole answer."""
-        await self.body(status, http.json(value), headers)
+        return self.body(status, http.json(value), headers)
 
     async def body(self, status: int, data: bytes, headers: Headers = ()) -> None:
         """A whole answer, already written."""

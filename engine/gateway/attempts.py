@@ -10,7 +10,7 @@ from engine.gateway.router import Route, Target
 from engine.wire.errors import ApiError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One try: where it goes and why, and how many seconds are let pass before it. `is_last`: no other target follows."""
 
@@ -73,12 +73,12 @@ class Attempts:
     def _on(self, target: Target) -> Iterator[Attempt]:
         first, last = self.route.targets[0], self.route.targets[-1]
         reason = self.route.reason if target is first else f"{self.route.reason} fallback"
-        attempt = Attempt(target, None, reason, is_last=target is last)
-        breaker = attempt.breaker
-        for key in target.provider.keys.in_order(self.session):
-            if target.provider.keys.is_resting(key):
+        keys, is_last = target.provider.keys, target is last
+        breaker = target.provider.breakers.of(target.model)
+        for key in keys.in_order(self.session):
+            if keys.is_resting(key):
                 continue
-            attempt = Attempt(target, key, reason, is_last=target is last)
+            attempt = Attempt(target, key, reason, is_last)
             if not breaker.lets_pass():
                 self._note(attempt, breaker.refusal(target.provider.name))
                 return
@@ -86,7 +86,7 @@ class Attempts:
             if not self._key_rests:
                 break
         else:
-            self._note(attempt, target.provider.keys.exhausted())
+            self._note(Attempt(target, None, reason, is_last), keys.exhausted())
             return
         seconds = refusals.second_try(self._failures[-1][1])
         if seconds is not None and breaker.lets_pass():

@@ -92,13 +92,17 @@ def json(value: Any) -> bytes:
     return jsontext.dumps(value)
 
 
-async def start(send: Send, status: int, headers: Headers) -> None:
-    told = [(name.encode(), one_line(value).encode()) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+def start(send: Send, status: int, headers: Headers) -> Awaitable[None]:
+    told = list(headers)
+    plain = "".join([value for _, value in told])
+    if len(plain) > LONGEST_LINE or not (plain.isascii() and plain.isprintable()):
+        told = [(name, one_line(value)) for name, value in told]
+    lines = [(name.encode(), value.encode()) for name, value in told]
+    return send({"type": "http.response.start", "status": status, "headers": lines})
 
 
-async def send_piece(send: Send, data: bytes, *, last: bool = False) -> None:
-    await send({"type": "http.response.body", "body": data, "more_body": not last})
+def send_piece(send: Send, data: bytes, *, last: bool = False) -> Awaitable[None]:
+    return send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
 async def send_json(send: Send, status: int, data: bytes, headers: Headers = ()) -> None:

@@ -27,8 +27,8 @@ class Keys:
 
         A session stays with its key, since the provider's prompt cache is the key's account's; others take them in turn.
         """
-        if not self._keys:
-            return (None,)
+        if len(self._keys) < 2:
+            return self._keys or (None,)
         self._next += session is None
         first = (self._next if session is None else crc32(session.encode())) % len(self._keys)
         return self._keys[first:] + self._keys[:first]

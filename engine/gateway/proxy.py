@@ -80,19 +80,29 @@ class _Watch:
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.current_task()
+        self._has_come = self._is_due = False
         self._looking: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(BODY_SECONDS, self._give_up)
+        self._timer = self._loop.call_later(LOOK_AFTER, self._be_due)
 
     def has_come(self) -> None:
         """The request is there."""
-        self._timer.cancel()
-        self._timer = self._loop.call_later(LOOK_AFTER, self._begin)
+        self._has_come = True
+        if self._is_due:
+            self._timer.cancel()
+            self._begin()
 
-    def _give_up(self) -> None:
-        self._cancel(ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds"))
+    def _be_due(self) -> None:
+        self._is_due = True
+        if self._has_come:
+            self._begin()
+        else:
+            self._timer = self._loop.call_later(BODY_SECONDS - LOOK_AFTER, self._give_up)
 
     def _begin(self) -> None:
         self._looking = self._loop.create_task(self._look())
+
+    def _give_up(self) -> None:
+        self._cancel(ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds"))
 
     async def _look(self) -> None:
         await http.client_left(self._receive)
