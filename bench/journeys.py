@@ -141,19 +141,11 @@ def pairs() -> dict[str, tuple[Journeys, Journeys]]:
     """By name, requests as ccproxy serves them and as the floor does, which speaks Chat only."""
     small, streamed = bodies.small(), bodies.small(stream=True)
     chat = by_hand(streamed, *stream(CHAT))
-    large = {"300 KB": bodies.session(), "200 turns": bodies.turns(), "1 MB of images": bodies.images()}
+    large = {"300 KB": bodies.session(), "200 turns": bodies.turns()}
     return {
         "small": (own("openai-chat", small, *whole(CHAT)), by_hand(small, *whole(CHAT))),
         "stream": (own("openai-chat", streamed, *stream(CHAT)), chat),
         "stream, Responses": (own("openai", streamed, *stream(RESPONSES)), chat),
         "stream, Gemini": (own("gemini", streamed, *stream(GEMINI)), chat),
         **{name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()},
-    }
-
-
-def pieces() -> dict[str, Journeys]:
-    """For bench/instructions.py."""
-    named = pairs()
-    return {f"{name}: ccproxy": own for name, (own, _) in named.items()} | {
-        f"{name}: by hand": hand for name, (_, hand) in named.items()
     }

@@ -95,10 +95,19 @@ def _cell(timed: Timed | None) -> str:
 
 
 def _timed(mapping: Mapping) -> Iterator[Timed]:
-    for name, section in mapping.sections.items():
-        samples = [sample for sample in _samples(mapping, name) if _says_something(section.function, sample)]
-        if samples:
-            yield _time(mapping.name, name, [partial(section.function, *sample) for sample in samples])
+    for name, calls in sample_calls(mapping).items():
+        yield _time(mapping.name, name, calls)
+
+
+def sample_calls(mapping: Mapping) -> dict[str, list[Callable[[], Any]]]:
+    """For each section that makes something of what we have for it, the calls that it does that in."""
+    found: dict[str, list[Callable[[], Any]]] = {
+        name: [
+            partial(section.function, *sample) for sample in _samples(mapping, name) if _says_something(section.function, sample)
+        ]
+        for name, section in mapping.sections.items()
+    }
+    return {name: calls for name, calls in found.items() if calls}
 
 
 def _time(mapping: str, section: str, calls: list[Callable[[], Any]]) -> Timed:
