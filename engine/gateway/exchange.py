@@ -37,12 +37,14 @@ class Exchange(Sections):
         request: dict[str, Any],
         *,
         request_id: str,
+        size: int | None = None,
         key: str | None = None,
         client: Headers[str, str] | None = None,
     ):
         super().__init__(provider, mapping, model, key=key, client=client, streams=request.get("stream") is True)
         self.request_id = request_id
-        self.prepared = history.prepare(request | {"stream": self.streams}, self.facts, provider=provider, model=model)
+        asked = request | {"stream": self.streams}
+        self.prepared = history.prepare(asked, self.facts, provider=provider, model=model, size=size)
         unread = mapping.lost(self.prepared.request)
         self.lost = {key: unread[key] for key in request if key in unread} | self.prepared.lost
         self.body: dict[str, Any] = self.run(mapping.request, self.prepared.request, model)

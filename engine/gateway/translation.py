@@ -24,4 +24,4 @@ def translate(
     """The client's request, of which `data` are the bytes, on its way. Raises ApiError and TranslationError."""
     if mapping.native:
         return Relay(provider, mapping, model, request, data, key=key, client=client)
-    return Exchange(provider, mapping, model, request, request_id=request_id, key=key, client=client)
+    return Exchange(provider, mapping, model, request, request_id=request_id, size=len(data), key=key, client=client)

@@ -34,9 +34,10 @@ class Prepared(NamedTuple):
     lost: dict[str, str]
 
 
-def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Prepared:
+def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: int | None = None) -> Prepared:
     """A valid request (validate.py) as this provider and model can take it. The given one stays as it is.
 
+    `size`: of how many bytes it came, where that is known.
     Raises ApiError where nothing can be put in place of what the provider does not take.
     """
     lost: dict[str, str] = {}
@@ -60,7 +61,7 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str) -> Pre
         "tools": [tools.canonical(tool, names, facts, lost) for tool in offered.values()] or None,
         "tool_choice": tools.choice(request, offered, names, facts, lost, thinks=thinking.is_on(thoughts)),
         "stop_sequences": stop_there or None,
-        "max_tokens": _max_tokens(request, facts),
+        "max_tokens": _max_tokens(request, facts, size),
         "thinking": thoughts,
         "output_config": _output_config(request, facts),
         "session_id": _session_id(request),
@@ -153,16 +154,18 @@ def _stop_sequences(request: Request, facts: Facts) -> tuple[list[str], list[str
     return sequences[len(there) :], there
 
 
-def _max_tokens(request: Request, facts: Facts) -> int | None:
+def _max_tokens(request: Request, facts: Facts, size: int | None) -> int | None:
     """Within what the provider takes (R20, R21)."""
     asked: int | None = request.get("max_tokens")
     if asked is None:
         return None
     lowered = asked if facts.max_output is None else min(asked, facts.max_output)
-    if facts.context is not None and lowered + len(dumps(request)) // _BYTES_A_TOKEN > facts.context:
-        # Servers count with tokenizers of their own, which may find more.
-        room = facts.context - int(tokens.estimate(request) * 1.15)
-        lowered = min(lowered, room) if room > 0 else lowered
+    if facts.context is not None:
+        size = len(dumps(request)) if size is None else size
+        if lowered + size // _BYTES_A_TOKEN > facts.context:
+            # Servers count with tokenizers of their own, which may find more.
+            room = facts.context - int(tokens.estimate(request) * 1.15)
+            lowered = min(lowered, room) if room > 0 else lowered
     return max(lowered, facts.min_output)
 
 
