@@ -42,10 +42,10 @@ PAGE_HEADERS = [
 
 
 class Application:
-    """ccproxy as an ASGI application. `read` reads the configuration, now and whenever it is to be read anew."""
+    """ccproxy as an ASGI application. `config` is what it begins with; `read` reads the configuration anew."""
 
-    def __init__(self, read: Callable[[], Config], shared: Shared | None = None):
-        self.services = Services(read)
+    def __init__(self, config: Config, read: Callable[[], Config], shared: Shared | None = None):
+        self.services = Services(config, read)
         self.shared = shared or Shared(None)
         self.began = monotonic()
         self.is_stopping = False
@@ -258,6 +258,6 @@ def create() -> Application:
     def read() -> Config:
         return config.resolve(os.environ)
 
-    application = Application(read, Shared.of(os.environ))
-    logs.set_up(application.service.config.log_level, application.service.config.log_format)
-    return application
+    settings = read()
+    logs.set_up(settings.log_level, settings.log_format)
+    return Application(settings, read, Shared.of(os.environ))

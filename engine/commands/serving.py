@@ -98,10 +98,10 @@ async def _serve(settings: Config, read: Callable[[], Config], path: Path | None
             async with AsyncExitStack() as stack:
                 url = await _local_model(settings, local, stack)
 
-                def with_local() -> Config:
-                    return config.with_local(read(), url) if url else read()
+                def with_local(settings: Config) -> Config:
+                    return config.with_local(settings, url) if url else settings
 
-                application = _application(with_local)
+                application = _application(with_local(settings), lambda: with_local(read()))
                 if workers == 1:
                     return await _serve_here(settings, application)
                 return await _serve_in_processes(settings, path, url, workers, stack)
@@ -158,13 +158,13 @@ async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) ->
     return running.base_url
 
 
-def _application(read: Callable[[], Config]) -> "Application":
+def _application(settings: Config, read: Callable[[], Config]) -> "Application":
     from engine.gateway.access import UnsafeAddress
     from engine.gateway.providers import ProviderError
     from server import Application
 
     try:
-        return or_fail(lambda: Application(read))
+        return or_fail(lambda: Application(settings, read))
     except (UnsafeAddress, ProviderError) as error:
         fail(f"ccproxy: {error}")
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import time
 
 from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
 from engine.mapping.errors import Place, Problems, Source
@@ -36,12 +37,12 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     """Read a configuration. Raises MappingError with all that is wrong with it, OSError where it cannot be read."""
     if path is None:
         return Config()
-    problems = Problems()
+    since, problems = time(), Problems()
     from engine.gateway.config_file import read_config  # YAML is imported where there is some
 
     config = read_config(_source(path, problems), environment, problems)
     problems.check()
-    return replace(config, file=path)
+    return replace(config, file=path, since=since)
 
 
 def _source(path: Path, problems: Problems) -> Source:

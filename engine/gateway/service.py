@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from time import time
 
 from engine.gateway import access, logs
 from engine.gateway.config import Config
@@ -76,14 +75,14 @@ class NotReloaded(Exception):
 class Services:
     """The service that new requests get, and the reload that makes another of what the files say now.
 
-    `read` reads the configuration.
+    `config` is served at first; `read` reads what it is by then.
     """
 
-    def __init__(self, read: Callable[[], Config]):
+    def __init__(self, config: Config, read: Callable[[], Config]):
         self.metrics = Metrics()
         self._limiter = Limiter()
-        self.watch = Watch(time())
-        self.current = Service(read(), self.metrics, self._limiter)
+        self.watch = Watch(config.since)
+        self.current = Service(config, self.metrics, self._limiter)
         self._read = read
         self._reloading = asyncio.Lock()
 

@@ -84,8 +84,8 @@ class RouteConfig(NamedTuple):
 class Config:
     """`routes` by their names in the file, `models` by the name or glob of what the client asks for.
 
-    `file` is where it was read. `limits` are those of all clients together. `trusted_proxies` are believed about whom
-    they ask for (access.py).
+    `file` is where it was read, and `since` when, in seconds since 1970. `limits` are those of all clients together.
+    `trusted_proxies` are believed about whom they ask for (access.py).
     """
 
     host: str = "127.0.0.1"
@@ -106,6 +106,7 @@ class Config:
     log_format: str = "text"
     record: Path | None = None
     file: Path | None = field(default=None, compare=False)
+    since: float = field(default=0.0, compare=False)
 
     @property
     def own_key(self) -> str | None:
