@@ -104,7 +104,7 @@ class Exchange(Sections):
     @property
     def over(self) -> bool:
         """Whether nothing that the provider may still send will reach the client."""
-        return self.is_complete or self._assembler.stopped or self.failure is not None
+        return self._decoder.done or self._assembler.stopped or self.failure is not None
 
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
