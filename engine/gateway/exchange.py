@@ -108,7 +108,8 @@ class Exchange(Sections):
 
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
-        return self._feed(self._decoder.feed(data))
+        self.run(self._translate, self._decoder.feed(data))
+        return self._assembler.take()
 
     def receive_framed(self, data: bytes) -> bytes:
         """The same, as they go to the client."""
@@ -129,25 +130,17 @@ class Exchange(Sections):
 
     def finish(self) -> list[Event]:
         """The events of the stream's end."""
-        events = self._feed(self._decoder.end())
-        return events + self._end(clean=self._decoder.done)
+        self.run(self._translate, self._decoder.end())
+        return self._end(clean=self._decoder.done)
 
     def fail(self, error: ApiError) -> list[Event]:
         """The events of a stream that breaks on this side of the provider."""
         return self._assembler.fail(error.type, error.message)
 
-    def _feed(self, chunks: list[Any]) -> list[Event]:
-        self.run(self._translate, chunks)
-        return self._assembler.take()
-
     def _translate(self, chunks: list[Any]) -> None:
         stream, model = self.mapping.stream, self.model
         for chunk in chunks:
             self._hear(stream(chunk, model))
-
-    def _say(self, deltas: list[dict[str, Any]]) -> list[Event]:
-        self._hear(deltas)
-        return self._assembler.take()
 
     def _hear(self, deltas: list[dict[str, Any]]) -> None:
         for delta in deltas:
@@ -160,12 +153,12 @@ class Exchange(Sections):
         return {"error": {"type": self.failure.type, "message": self.failure.message}}
 
     def _end(self, *, clean: bool) -> list[Event]:
-        events = self._say(self._unsaid_overflow())
+        self._hear(self._unsaid_overflow())
         if not self._assembler.usage:
             # The client compacts by these numbers: an estimate is better than none.
             estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self._assembler.written // 4}
             self._assembler.hear({"usage": estimated})
-        events += self._assembler.end(clean)
+        events = self._assembler.take() + self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
             self.failure = self.error(500, self._assembler.failure, {})
         return events
@@ -196,7 +189,8 @@ class Exchange(Sections):
             deltas = [{"web_search": {"error": searches.UNAVAILABLE}}, {"text": self._no_search}, {"stop": "end_turn"}]
         else:
             return None
-        return self._say(deltas) + self._end(clean=True)
+        self._hear(deltas)
+        return self._end(clean=True)
 
     @property
     def _no_search(self) -> str:
@@ -207,8 +201,8 @@ class Exchange(Sections):
 
     def answer(self, reply: Any) -> dict[str, Any]:
         """The message of a whole answer. Raises ApiError where the provider answers with an error under status 200."""
-        deltas = _with_keys(self.run(self.mapping.response, reply, self.model))
-        return self.gather(self._say(deltas) + self._end(clean=True))
+        self._hear(_with_keys(self.run(self.mapping.response, reply, self.model)))
+        return self.gather(self._end(clean=True))
 
     def gather(self, events: list[Event]) -> dict[str, Any]:
         """The message of a whole stream's events. Raises ApiError where the stream ended in an error."""
