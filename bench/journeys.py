@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from bench import bodies
-from bench.answers import FORMATS
+from bench.answers import FORMATS, Format
 from bench.floor import Floor
 from engine.gateway import logs
 from engine.gateway.names import Named
@@ -25,22 +25,22 @@ Journeys = Callable[[int], None]
 
 
 class Canned:
-    """A provider's answer, all of it there at once, in the manner of engine/gateway/connection.py and of aiohttp."""
+    """A provider's answer in the manner of engine/gateway/connection.py and of aiohttp; nothing of it is waited for."""
 
     status = 200
 
-    def __init__(self, data: bytes, type: str):
+    def __init__(self, pieces: Sequence[bytes], type: str):
         self.headers = {"content-type": type}
         self.is_stream = type == "text/event-stream"
         self.is_whole = True
         self.content = self
-        self._pieces = [data]
+        self._pieces = iter(pieces)
 
     def close(self) -> None:
         pass
 
     async def next(self) -> bytes:
-        return self._pieces.pop() if self._pieces else b""
+        return next(self._pieces, b"")
 
     read = next
 
@@ -61,8 +61,8 @@ class Canned:
 class Provider:
     """What stands for the connections to a provider."""
 
-    def __init__(self, data: bytes, type: str):
-        self._answer = partial(Canned, data, type)
+    def __init__(self, pieces: Sequence[bytes], type: str):
+        self._answer = partial(Canned, pieces, type)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Canned:
         return self._answer()
@@ -71,24 +71,25 @@ class Provider:
 class Session:
     """What stands for aiohttp's, in the floor."""
 
-    def __init__(self, data: bytes, type: str):
-        self._answer = partial(Canned, data, type)
+    def __init__(self, pieces: Sequence[bytes], type: str):
+        self._answer = partial(Canned, pieces, type)
 
     def post(self, url: str, data: bytes) -> Canned:
         return self._answer()
 
 
-def own(mapping: str, request: dict[str, Any], answer: bytes, type: str) -> Journeys:
+def own(mapping: str, request: dict[str, Any], answer: Sequence[bytes], type: str) -> Journeys:
     """Requests that ccproxy serves, with its log."""
     logs.set_up("info", "text")
     told = ProviderConfig(mapping, base_url="http://127.0.0.1:9/v1", keys=("k",))
     routes = {name: RouteConfig(Named("told", "m")) for name in ("default", "background", "think")}
-    application = Application(lambda: Config(providers={"told": told}, routes=routes))
+    config = Config(providers={"told": told}, routes=routes)
+    application = Application(config, lambda: config)
     application.service.providers["told"].upstream = Provider(answer, type)  # type: ignore[assignment]
     return partial(_serve, application, json.dumps(request).encode())
 
 
-def by_hand(request: dict[str, Any], answer: bytes, type: str) -> Journeys:
+def by_hand(request: dict[str, Any], answer: Sequence[bytes], type: str) -> Journeys:
     """The same requests, served by the floor."""
     floor = Floor("http://127.0.0.1:9/v1")
     floor.session = Session(answer, type)  # type: ignore[assignment]
@@ -129,23 +130,28 @@ async def _one(application: Callable[..., Awaitable[None]], body: bytes) -> None
         raise RuntimeError(f"no whole answer: {sent[-1]}")
 
 
-def stream(format: Any) -> tuple[bytes, str]:
-    return b"".join(format.stream), "text/event-stream"
+def burst(format: Format) -> tuple[Sequence[bytes], str]:
+    return [b"".join(format.stream)], "text/event-stream"
 
 
-def whole(format: Any) -> tuple[bytes, str]:
-    return format.whole, "application/json"
+def paced(format: Format) -> tuple[Sequence[bytes], str]:
+    return format.stream, "text/event-stream"
+
+
+def whole(format: Format) -> tuple[Sequence[bytes], str]:
+    return [format.whole], "application/json"
 
 
 def pairs() -> dict[str, tuple[Journeys, Journeys]]:
     """By name, requests as ccproxy serves them and as the floor does, which speaks Chat only."""
     small, streamed = bodies.small(), bodies.small(stream=True)
-    chat = by_hand(streamed, *stream(CHAT))
+    by_floor = by_hand(streamed, *burst(CHAT))
     large = {"300 KB": bodies.session(), "200 turns": bodies.turns()}
     return {
         "small": (own("openai-chat", small, *whole(CHAT)), by_hand(small, *whole(CHAT))),
-        "stream": (own("openai-chat", streamed, *stream(CHAT)), chat),
-        "stream, Responses": (own("openai", streamed, *stream(RESPONSES)), chat),
-        "stream, Gemini": (own("gemini", streamed, *stream(GEMINI)), chat),
+        "stream": (own("openai-chat", streamed, *burst(CHAT)), by_floor),
+        "stream, Responses": (own("openai", streamed, *burst(RESPONSES)), by_floor),
+        "stream, Gemini": (own("gemini", streamed, *burst(GEMINI)), by_floor),
+        "stream, chunk by chunk": (own("openai-chat", streamed, *paced(CHAT)), by_hand(streamed, *paced(CHAT))),
         **{name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()},
     }
