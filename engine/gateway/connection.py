@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 KEEP = 60.0
 """Seconds that a connection is kept for the next request."""
 
 MOST_HEADERS = 64 * 1024
-"""Bytes of an answer's headers."""
+"""Bytes of an answer's headers, and of whatever else may stand where no body comes."""
 
 MOST_UNREAD = 256 * 1024
 """Bytes of a body that wait to be read; until they are, the provider has to wait as well."""
@@ -69,7 +69,7 @@ class Reply:
         if self._headers is None:
             self._headers = {}
             for raw_name, raw_value in self._lines:
-                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
                 self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
         return self._headers
 
@@ -90,7 +90,8 @@ class Reply:
             await self._more()
         pieces, self._pieces = self._pieces, []
         self.unread = 0
-        self._connection.resume()
+        if not self.is_whole:  # else it may be another's by now
+            self._connection.resume()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def read(self) -> bytes:
@@ -146,7 +147,8 @@ class Reply:
     @property
     def ends_with_the_connection(self) -> bool:
         """Whether nothing else tells where its body ends (RFC 9112, 6.3)."""
-        return self.has_begun and "content-length" not in self.headers and "transfer-encoding" not in self.headers
+        is_chunked = self.headers.get("transfer-encoding", "").lower().endswith("chunked")
+        return self.has_begun and "content-length" not in self.headers and not is_chunked
 
 
 class Connection(asyncio.Protocol):
@@ -159,6 +161,12 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._on_end = on_end
         self._parser = HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            # What is not quite HTTP is read where it cannot mean two things: no answer but the provider's own comes this way.
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
         self._reply: Reply | None = None
         self._header_bytes = 0
         self._unsent = 0
@@ -172,16 +180,23 @@ class Connection(asyncio.Protocol):
         self._header_bytes = 0
         self._heard = self.loop.time()
         self._transport.writelines((head, body))
+        self._unsent = self._transport.get_write_buffer_size()
         return reply
 
     def close(self) -> None:
         """Now: nobody wants what may still come."""
         self._transport.abort()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be at the loop's next turn."""
+        return self._transport.is_closing()
+
     def resume(self) -> None:
         """Go on reading, where that was stopped."""
-        if self._is_paused and not self._transport.is_closing():
+        if self._is_paused and not self.is_closing:
             self._is_paused = False
+            self._heard = self.loop.time()
             self._transport.resume_reading()
 
     # What asyncio tells
@@ -196,9 +211,10 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._heard = self.loop.time()
+        self._header_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
+        except HttpParserError as error:
             self._end(None if reply.is_whole else ConnectionError(f"what came is no HTTP: {error.__context__ or error}"))
             self.close()
             return
@@ -209,22 +225,23 @@ class Connection(asyncio.Protocol):
             else:
                 self.close()
             return
-        if not reply.has_begun:
-            self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADERS:
-                self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
-                self.close()
+        if self._header_bytes > MOST_HEADERS:
+            self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
+            self.close()
             return
         if reply.unread > MOST_UNREAD:
             self._is_paused = True
             self._transport.pause_reading()
         reply.wake()
 
+    def eof_received(self) -> None:
+        self.close()  # by itself it would first have the rest of the request taken
+
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.cancel()
         if self._reply:
             is_over = error is None and self._reply.ends_with_the_connection
-            broken = error if isinstance(error, OSError) else ConnectionResetError("it was closed before the answer was whole")
+            broken = ConnectionResetError(str(error or "it was closed before the answer was whole"))
             self._end(None if is_over else broken)
         self._on_end(self)
 
@@ -253,14 +270,18 @@ class Connection(asyncio.Protocol):
             raise ValueError("more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reply:
+        if self._reply and not self._reply.has_begun:  # what stands behind the body is none of them (RFC 9110, 6.5.1)
             self._reply.line(name, value)
 
     def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status == 101:
+            raise ValueError("it goes on with another protocol")
         if self._reply:
-            self._reply.begun(self._parser.get_status_code())
+            self._reply.begun(status)
 
     def on_body(self, data: bytes) -> None:
+        self._header_bytes = 0
         if self._reply:
             self._reply.add(data)
 
