@@ -19,8 +19,8 @@ MOST_BYTES = 64 * 1024
 
 _PORTS = {"http": 80, "https": 443}
 
-_ANY = "".join(map(chr, range(0x21, 0x7F)))
-"""Characters that may stand in a request's first line as they are."""
+_SAFE = "!$%&'()*+,/:;=?@"
+"""What, beside letters and digits, may stand in an address's path and query as it is (RFC 3986, 3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def address(url: str) -> Address:
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("an address begins with http:// or https:// and a host")
     host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
-    target = quote(parts.path or "/", safe=_ANY) + (f"?{quote(parts.query, safe=_ANY)}" if parts.query else "")
+    target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
     return Address(Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, _authorization(parts))
 
 
@@ -79,7 +79,8 @@ def head(method: str, to: Address, headers: Mapping[str, str], length: int, prox
         if proxy.authorization:
             told["proxy-authorization"] = proxy.authorization
     told |= {name.lower(): value for name, value in headers.items()}
-    told["content-length"] = str(length)
+    if method != "GET":
+        told["content-length"] = str(length)
     lines = [f"{name}: {value}" for name, value in told.items()]
     text = "\r\n".join([f"{method} {target} HTTP/1.1", *lines])
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:

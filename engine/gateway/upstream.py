@@ -5,7 +5,7 @@ import errno
 import ipaddress
 import re
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from urllib.parse import urlsplit
 
 from engine.gateway.addresses import Address, Origin, address, connect, head, tls
@@ -14,7 +14,7 @@ from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
 from engine.wire.redact import redact, without_keys
 
-_BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+_BROKEN = (None, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 """What an error says of a connection that there was."""
 
 _HEADERS = {
@@ -41,8 +41,8 @@ class Upstream:
     def __init__(self, provider: str, base_url: str, timeouts: Timeouts):
         self.provider = provider
         self.timeouts = timeouts
-        self._proxy = _environments_proxy(base_url)
-        self._free: dict[Origin, list[Connection]] = {}
+        self._base_url = base_url
+        self._free: dict[Origin, dict[Connection, None]] = {}
         self._all: set[Connection] = set()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -71,10 +71,28 @@ class Upstream:
             raise _redirected(self.provider, url, reply.status, reply.headers.get("location", ""))
         return reply
 
+    @cached_property
+    def _proxy(self) -> Address | None:
+        """The proxy that the environment names. It is for the world outside, never for this machine. Raises ValueError."""
+        parts = urlsplit(self._base_url)
+        host = parts.hostname or ""
+        if is_loopback(host):
+            return None
+        from urllib.request import getproxies, proxy_bypass
+
+        proxy = None if proxy_bypass(host) else getproxies().get(parts.scheme)
+        if proxy and not proxy.startswith("http://"):
+            raise ValueError("the proxy that the environment names has to begin with http://")
+        return address(proxy) if proxy else None
+
     def _kept(self, origin: Origin) -> Connection | None:
         """A connection that has served before; the youngest, so that those that are too many grow old."""
         free = self._free.get(origin)
-        return free.pop() if free else None
+        while free:
+            connection, _ = free.popitem()
+            if not connection.is_closing:
+                return connection
+        return None
 
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
@@ -84,34 +102,21 @@ class Upstream:
                 lambda: Connection(self.timeouts.silence, partial(self._keep, origin), partial(self._drop, origin)),
                 sock=socket,
                 ssl=tls() if origin.is_tls else None,
-                server_hostname=origin.host if origin.is_tls else None,
+                server_hostname=origin.host.rstrip(".") if origin.is_tls else None,
             )
         self._all.add(connection)
         return connection
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        self._free.setdefault(origin, []).append(connection)
+        self._free.setdefault(origin, {})[connection] = None
 
     def _drop(self, origin: Origin, connection: Connection) -> None:
         self._all.discard(connection)
-        if connection in self._free.get(origin, ()):
-            self._free[origin].remove(connection)
+        self._free.get(origin, {}).pop(connection, None)
 
     def close(self) -> None:
         for connection in self._all:
             connection.close()
-
-
-def _environments_proxy(base_url: str) -> Address | None:
-    """The proxy that the environment names for an address. It is for the world outside, never for this machine."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if is_loopback(host):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    proxy = None if proxy_bypass(host) else getproxies().get(parts.scheme)
-    return address(proxy) if proxy else None
 
 
 @lru_cache(maxsize=1024)
@@ -136,7 +141,7 @@ def _redirected(provider: str, url: str, status: int, location: str) -> ApiError
 
 def _host(url: str) -> str:
     """An address's host and port, without the password that may stand before them."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return re.split("[/?#]", url.partition("//")[2])[0].rpartition("@")[2]
 
 
 def unreachable(provider: str, url: str, error: Exception) -> ApiError:
@@ -148,10 +153,12 @@ def unreachable(provider: str, url: str, error: Exception) -> ApiError:
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
     if isinstance(error, TimeoutError):
         return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
-    if isinstance(error, OSError) and error.errno is not None and error.errno not in _BROKEN:
-        return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {error.strerror or error}")
-    # A connection that was kept for the next request may be closed at the moment of the next request.
-    return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {redact(str(error))}", should_retry=True)
+    if isinstance(error, ConnectionError) and error.errno in _BROKEN:
+        # A connection that was kept for the next request may be closed at the moment of the next request.
+        words = redact(str(error)) or "it was closed"
+        return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {words}", should_retry=True)
+    words = (isinstance(error, OSError) and error.strerror) or redact(str(error))
+    return ApiError(500, "api_error", f"{provider}: cannot connect to {host}: {words}")
 
 
 def too_large(provider: str) -> ApiError:
