@@ -28,6 +28,7 @@ class Canned:
     """A provider's answer in the manner of engine/gateway/connection.py and of aiohttp; nothing of it is waited for."""
 
     status = 200
+    waited = 0.0
 
     def __init__(self, pieces: Sequence[bytes], type: str):
         self.headers = {"content-type": type}

@@ -50,16 +50,16 @@ class Answer:
         if self.is_complete:
             return
         self._is_sending = True
-        await self._pass(data, last=last)
-        self._is_sending = False
-
-    async def _pass(self, data: bytes, *, last: bool = False) -> None:
-        self._written = self._loop.time()
         if not self.status:
-            self.status = 200
-            await http.start(self._send, 200, [*_STREAM, *self._headers()])
+            await self._start()
+        self._written = self._loop.time()
         await http.send_piece(self._send, data, last=last)
         self.is_complete = last
+        self._is_sending = False
+
+    def _start(self) -> Awaitable[None]:
+        self.status = 200
+        return http.start(self._send, 200, [*_STREAM, *self._headers()])
 
     def keep_alive(self) -> None:
         """From now on the client is pinged in silence, also before the first event."""
@@ -73,8 +73,12 @@ class Answer:
         self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look)
 
     async def _say_ping(self) -> None:
-        if not self._is_sending and not self.is_complete:  # which may have changed since this was put on
-            await self._pass(framing.PING)
+        if self._is_sending or self.is_complete:  # which may have changed since this was put on
+            return
+        if not self.status:
+            await self._start()
+        self._written = self._loop.time()
+        await http.send_piece(self._send, framing.PING)
 
     def close(self) -> None:
         """Nothing more is sent."""

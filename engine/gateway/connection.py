@@ -20,7 +20,6 @@ MOST_HEADERS = 64 * 1024
 MOST_UNREAD = 256 * 1024
 """Bytes of a body that wait to be read; until they are, the provider has to wait as well."""
 
-
 MOST_BYTES = 64 * 1024 * 1024
 """That an answer may have which is kept until it is whole: as a stream of single words, the longest of any model have half."""
 
@@ -37,7 +36,8 @@ class Reply:
     """A provider's answer: its `status`, its headers, and the body as it comes.
 
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
-    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it.
+    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `waited`: the seconds
+    for which somebody has waited for it. `heard`, if any, is told of each piece.
     """
 
     def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
@@ -45,6 +45,8 @@ class Reply:
         self.is_whole = False
         self.has_begun = False
         self.unread = 0
+        self.waited = 0.0
+        self.heard: Callable[[bytes], None] | None = None
         self._lines: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] | None = None
         self._pieces: list[bytes] = []
@@ -92,7 +94,10 @@ class Reply:
         self.unread = 0
         if not self.is_whole:  # else it may be another's by now
             self._connection.resume()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.heard:
+            self.heard(data)
+        return data
 
     async def read(self) -> bytes:
         """The whole body. Raises what `told` makes of it where it breaks off, or has no end."""
@@ -114,11 +119,14 @@ class Reply:
     async def _more(self) -> None:
         if self._broken:
             raise self._told(self._broken) from self._broken
-        self._waiter = self._connection.loop.create_future()
+        loop = self._connection.loop
+        since = loop.time()
+        self._waiter = loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+            self.waited += loop.time() - since
 
     # What the connection tells
 

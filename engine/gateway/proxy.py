@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -226,7 +226,7 @@ class _Call:
     def _headers(self) -> list[tuple[str, str]]:
         headers = [("request-id", self.id)]
         if self.attempt:
-            self.record.own = perf_counter() - self.began - self.waited
+            self.record.own = perf_counter() - self.began - self.waited - (self.reply.waited if self.reply else 0.0)
             headers += [
                 ("x-ccproxy-provider", self.attempt.target.provider.name),
                 ("x-ccproxy-model", self.attempt.target.model),
@@ -278,23 +278,11 @@ class _Call:
         data = body if isinstance(body, bytes) else http.json(body)
         sent = perf_counter()
         self.reply = reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
-        self.waited += perf_counter() - sent
+        self.waited += perf_counter() - sent - reply.waited
         if self.recording:
             self.recording.answered(reply)
+            reply.heard = self.recording.hear
         return reply
-
-    async def _read(self, reply: Reply) -> bytes:
-        """The whole of an answer."""
-        return await self._heard(reply.read())
-
-    async def _heard(self, coming: Coroutine[Any, Any, bytes]) -> bytes:
-        """What comes of an answer; what passes until then is the provider's time."""
-        sent = perf_counter()
-        data = await coming
-        self.waited += perf_counter() - sent
-        if self.recording:
-            self.recording.hear(data)
-        return data
 
     @property
     def coming(self) -> Reply:
@@ -407,7 +395,7 @@ class _Call:
         if reply.status < 400 and relay.streams and reply.is_stream:
             await self._relay_stream(relay, reply)
             return
-        data = await self._read(reply)
+        data = await reply.read()
         if reply.status >= 400:
             error = relay.refuse(reply.status, data, reply.headers)
             if relay.passes(data):
@@ -423,23 +411,23 @@ class _Call:
     async def _relay_stream(self, relay: Relay, reply: Reply) -> None:
         self.passed = passed(reply.headers)
         opening = Opening(relay, may_be_empty=self.trying.is_last)
-        while piece := await self._heard(reply.next()):
-            await self._pass_events(opening.receive(relay.receive(piece)))
+        while piece := await reply.next():
+            if events := opening.receive(relay.receive(piece)):
+                await self._say(events)
             if relay.is_complete:
                 break
         if relay.failure:
             self._note(relay.failure)
-        await self._pass_events(opening.receive(relay.finish()), last=True)
+        await self._say(opening.receive(relay.finish()), last=True)
         if relay.is_complete:
             await reply.drain()
 
-    async def _pass_events(self, events: bytes, *, last: bool = False) -> None:
+    def _say(self, events: bytes, *, last: bool = False) -> Awaitable[None]:
         """Events of an answer, which is this attempt's from here on."""
-        if events or last:
-            if not self.has_begun:
-                self.has_begun = True
-                self.record.first = perf_counter() - self.began
-            await self.answer.events(events, last=last)
+        if not self.has_begun:
+            self.has_begun = True
+            self.record.first = perf_counter() - self.began
+        return self.answer.events(events, last=last)
 
     def _check_not_empty(self, message: dict[str, Any]) -> None:
         """Raises ApiError for an answer without a word where another may have one; the last one's goes to the client."""
@@ -451,18 +439,18 @@ class _Call:
         reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange))
         if reply.status < 400:
             return reply
-        raise exchange.refuse(reply.status, await self._read(reply), reply.headers)
+        raise exchange.refuse(reply.status, await reply.read(), reply.headers)
 
-    async def _next(self, exchange: Exchange) -> bytes:
-        """What of the answer has come since, in several requests where the provider stops in its middle; nothing at its end."""
-        data = await self._heard(self.coming.next())
+    async def _rest(self, exchange: Exchange) -> bytes:
+        """The first of the rest of an answer, which is asked for where the provider has stopped in its middle; else nothing."""
+        data = b""
         while not data and exchange.goes_on():
             reply = await self._asked(exchange)
-            data = await self._heard(reply.next())
+            data = await reply.next()
         return data
 
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
-        data = await self._read(reply)
+        data = await reply.read()
         try:
             told = jsontext.loads(data)
         except ValueError:
@@ -476,7 +464,7 @@ class _Call:
         events: list[dict[str, Any]] = []
         size = 0
         try:
-            while data := await self._next(exchange):
+            while data := await self.coming.next() or await self._rest(exchange):
                 size += len(data)
                 if size > MOST_BYTES:
                     raise too_large(exchange.provider)
@@ -493,8 +481,9 @@ class _Call:
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes."""
         try:
-            while data := await self._next(exchange):
-                await self._pass_events(exchange.receive_framed(data))
+            while data := await self.coming.next() or await self._rest(exchange):
+                if framed := exchange.receive_framed(data):
+                    await self._say(framed)
                 self.record.written = exchange.written
                 if exchange.over:
                     break
@@ -515,6 +504,6 @@ class _Call:
             events = events or exchange.fail(exchange.failure)
         elif not self.has_begun:
             self._check_not_empty(fold(events))
-        await self._pass_events(framing.encode(events), last=True)
+        await self._say(framing.encode(events), last=True)
         if exchange.is_complete:
             await self.coming.drain()
