@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
@@ -215,4 +216,5 @@ async def stream(send: Any, content: aiohttp.StreamReader, model: str) -> None:
 if __name__ == "__main__":
     floor = Floor(sys.argv[2])
     server = Server(floor, "127.0.0.1", int(sys.argv[1]), interface=Interfaces.ASGI, log_enabled=False, websockets=False)
-    asyncio.run(server.serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if "uvloop" in sys.argv else None) as runner:
+        runner.run(server.serve())

@@ -224,7 +224,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("granian", "aiohttp", "orjson")}
+    packages = {name: version(name) for name in ("granian", "uvloop", "httptools", "orjson", "aiohttp")}
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     return {"ccproxy": commit or version("ccproxy"), **packages}
 
@@ -269,10 +269,13 @@ def main() -> None:
 def _sides(folder: Path, canned: Upstream, stack: ExitStack, peers: list[str]) -> Iterator[Side]:
     floor = stack.enter_context(sides.floor(folder, canned))
     secure = stack.enter_context(sides.floor(folder, canned, tls=True))
+    looped = stack.enter_context(sides.floor(folder, canned, "uvloop"))
+    looped_secure = stack.enter_context(sides.floor(folder, canned, "uvloop", tls=True))
     proxy = stack.enter_context(sides.proxy(folder, canned))
-    for server in (floor, secure, proxy):
+    for server in (floor, secure, looped, looped_secure, proxy):
         server.wait()
     yield Side("floor", floor.url, floor, secure)
+    yield Side("floor on uvloop", looped.url, looped, looped_secure)
     yield Side("ccproxy", proxy.url, proxy)
     if (os.cpu_count() or 1) >= CORES_FOR_TWO:
         two = stack.enter_context(sides.proxy(folder, canned, "--workers", "2"))

@@ -149,9 +149,9 @@ def bare(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def floor(folder: Path, canned: Upstream, *, tls: bool = False) -> Iterator[Server]:
+def floor(folder: Path, canned: Upstream, *arguments: str, tls: bool = False) -> Iterator[Server]:
     port, url = free_port(), canned.tls_url if tls else canned.url
-    command = ["-m", "bench.floor", str(port), url]
+    command = ["-m", "bench.floor", str(port), url, *arguments]
     with server(command, port, folder / "floor.log", {"SSL_CERT_FILE": str(canned.certificate)}) as running:
         yield running
 
