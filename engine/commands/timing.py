@@ -5,13 +5,12 @@ Turn and turn about, so that whatever else the machine does falls on both alike;
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from timeit import timeit
 from typing import Any
 
 import click
-import yaml
 
 from engine import Mapping
 from engine.commands.mappings import SHOWN_KEY, load
@@ -111,10 +110,11 @@ def sample_calls(mapping: Mapping) -> dict[str, list[Callable[[], Any]]]:
 
 
 def _time(mapping: str, section: str, calls: list[Callable[[], Any]]) -> Timed:
+    chunks = [chunk for chunk in _answers()["stream"] if "choices" in chunk]
     found: list[Timed] = []
     while len(found) < TRIES and (not found or found[-1].is_over):
-        own, other = _side_by_side(lambda: [call() for call in calls], lambda: [by_hand(chunk) for chunk in CHUNKS])
-        found.append(Timed(mapping, section, own / len(calls) * 1e6, own / len(calls) / (other / len(CHUNKS))))
+        own, other = _side_by_side(lambda: [call() for call in calls], lambda: [by_hand(chunk) for chunk in chunks])
+        found.append(Timed(mapping, section, own / len(calls) * 1e6, own / len(calls) / (other / len(chunks))))
     return min(found, key=lambda timed: timed.ratio)
 
 
@@ -137,18 +137,19 @@ def _samples(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
 
 
 def _ours(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
-    made = translate(mapping.name, mapping, MODEL, REQUEST, jsontext.dumps(REQUEST), request_id="req_bench", key=SHOWN_KEY)
+    asked, answers = _request(), _answers()
+    made = translate(mapping.name, mapping, MODEL, asked, jsontext.dumps(asked), request_id="req_bench", key=SHOWN_KEY)
     body = jsontext.loads(made.body) if isinstance(made.body, bytes) else made.body
     base_url = mapping.base_url or ""
     ours: dict[str, list[tuple[Any, ...]]] = {
         "endpoint": [(base_url, MODEL, SHOWN_KEY, True, {})],
         "request": [(made.request, MODEL)],
-        "response": [(reply, MODEL) for reply in SAMPLES["response"]],
-        "stream": [(chunk, MODEL) for chunk in SAMPLES["stream"]],
-        "error": [(400, reply) for reply in SAMPLES["error"]],
+        "response": [(reply, MODEL) for reply in answers["response"]],
+        "stream": [(chunk, MODEL) for chunk in answers["stream"]],
+        "error": [(400, reply) for reply in answers["error"]],
         "count_endpoint": [(base_url, MODEL, SHOWN_KEY, {})],
         "count_request": [(body, MODEL)],
-        "count": [(reply,) for reply in SAMPLES["count"]],
+        "count": [(reply,) for reply in answers["count"]],
         "health_endpoint": [(base_url, SHOWN_KEY)],
     }
     return ours[section]
@@ -160,6 +161,15 @@ def _says_something(function: Callable[..., Any], sample: tuple[Any, ...]) -> bo
         return bool(function(*sample))
     except Exception:  # noqa: BLE001 - what it does not know, it may fail at in any way
         return False
+
+
+@cache
+def _answers() -> dict[str, list[Any]]:
+    """What providers answer, of all formats, by the section that reads it."""
+    import yaml  # the list of commands is shown without it
+
+    answers: dict[str, list[Any]] = yaml.safe_load(Path(__file__).with_name("samples.yaml").read_text(encoding="utf-8"))
+    return answers
 
 
 def _request() -> dict[str, Any]:
@@ -218,6 +228,3 @@ def by_hand(chunk: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
-SAMPLES: dict[str, list[Any]] = yaml.safe_load(Path(__file__).with_name("samples.yaml").read_text(encoding="utf-8"))
-CHUNKS = [chunk for chunk in SAMPLES["stream"] if "choices" in chunk]
-REQUEST = _request()
