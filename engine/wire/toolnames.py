@@ -40,6 +40,7 @@ def fit_id(id: str, facts: Facts, taken: Collection[str] = ()) -> str:
 
 
 def is_fit(word: str, limit: int) -> bool:
+    # Most are identifiers, which is told without a regular expression.
     return len(word) <= limit and word.isascii() and (word.isidentifier() or _is_plain(word) is not None)
 
 
