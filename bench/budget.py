@@ -25,7 +25,8 @@ BY_HAND = "by hand"
 
 def pieces() -> dict[str, Callable[[int], None]]:
     """For bench/instructions.py: whole requests, and the sections of mappings; beside each what it is compared with."""
-    found: dict[str, Callable[[int], None]] = {_beside("sections"): partial(_repeat, [_chunks_by_hand])}
+    by_hand = [partial(timing.by_hand, chunk) for chunk in timing.chat_chunks()]
+    found: dict[str, Callable[[int], None]] = {_beside("sections"): partial(_repeat, by_hand)}
     for name, (own, by_hand) in journeys.pairs().items():
         found |= {name: own, _beside(name): by_hand}
     for mapping in MAPPINGS:
@@ -61,8 +62,3 @@ def _repeat(calls: list[Callable[[], Any]], times: int) -> None:
     for _ in range(times):
         for call in calls:
             call()
-
-
-def _chunks_by_hand() -> None:
-    for chunk in timing.CHUNKS:
-        timing.by_hand(chunk)

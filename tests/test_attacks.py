@@ -754,12 +754,21 @@ def test_redirects(location: str, place: Place) -> None:
     assert (len(place.told.requests), place.raw.asked) == (1, [])
 
 
+def log_at_rest(place: Place) -> list[str]:
+    """The log's lines, when no more of them come: a request's is written behind its answer."""
+    text = None
+    while text != place.log:
+        text = place.log
+        time.sleep(0.1)
+    return text.splitlines() if text else []
+
+
 def test_log_injection(place: Place) -> None:
     """A line of the log is a line, whatever is named in it, and no terminal obeys it."""
-    before = len(place.log.splitlines())
+    before = len(log_at_rest(place))
     send(place, message(f"any/{ODD}2026-11-25 00:00:00,000 INFO forged"), **{"x-claude-code-session-id": "a\tb"})
     ask(place, "GET", "/%0a2026-11-25%2000:00:00,000%20INFO%20forged%1b[2J")
-    lines = place.log.splitlines()[before:]
+    lines = log_at_rest(place)[before:]
     assert len(lines) == 2
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO req_\w+ ", line) for line in lines)
     assert all(line.isascii() and line.isprintable() for line in lines)

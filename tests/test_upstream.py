@@ -636,7 +636,7 @@ async def test_who_may_not_speak_is_not_silent() -> None:
         there = provider.upstream(silence=0.2)
         with await there.post(there.url, {}, b"{}") as reply:
             await asyncio.sleep(0.55)
-            assert reply.unread == 0x50000 > connection.MOST_UNREAD
+            assert reply.unread > connection.MOST_UNREAD
             assert len(await reply.next()) == 0x50000
             waiting.set()
             assert await reply.next() == b"hi"

@@ -110,7 +110,7 @@ def sample_calls(mapping: Mapping) -> dict[str, list[Callable[[], Any]]]:
 
 
 def _time(mapping: str, section: str, calls: list[Callable[[], Any]]) -> Timed:
-    chunks = [chunk for chunk in _answers()["stream"] if "choices" in chunk]
+    chunks = chat_chunks()
     found: list[Timed] = []
     while len(found) < TRIES and (not found or found[-1].is_over):
         own, other = _side_by_side(lambda: [call() for call in calls], lambda: [by_hand(chunk) for chunk in chunks])
@@ -200,6 +200,10 @@ def _request() -> dict[str, Any]:
 
 
 # The piece of Python beside them
+
+
+def chat_chunks() -> list[dict[str, Any]]:
+    return [chunk for chunk in _answers()["stream"] if "choices" in chunk]
 
 
 def by_hand(chunk: dict[str, Any]) -> list[dict[str, Any]]:
