@@ -5,8 +5,8 @@ import ssl
 from asyncio import AbstractEventLoop
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -23,8 +23,7 @@ _SAFE = "!$%&'()*+,/:;=?@"
 """What, beside letters and digits, may stand in an address's path and query as it is (RFC 3986, 3.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """With whom a connection is."""
 
     scheme: str
@@ -42,8 +41,7 @@ class Origin:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """An address taken apart: with whom, what there, and the header that gives the password that was in it."""
 
     origin: Origin
@@ -70,6 +68,13 @@ def _authorization(parts: SplitResult) -> str | None:
 
 def head(method: str, to: Address, headers: Mapping[str, str], length: int, proxy: Address | None) -> bytes:
     """What stands before a request's body. Raises ValueError for a header that would be more than one."""
+    lines = _lines(method, to, tuple(headers.items()), proxy)
+    return lines + (b"\r\n" if method == "GET" else b"content-length: %d\r\n\r\n" % length)
+
+
+@lru_cache(maxsize=256)
+def _lines(method: str, to: Address, headers: tuple[tuple[str, str], ...], proxy: Address | None) -> bytes:
+    """Of all requests to an address these are mostly the same."""
     target = to.target
     told = {"host": to.origin.authority}
     if to.authorization:
@@ -78,14 +83,13 @@ def head(method: str, to: Address, headers: Mapping[str, str], length: int, prox
         target = f"http://{to.origin.authority}{target}"
         if proxy.authorization:
             told["proxy-authorization"] = proxy.authorization
-    told |= {name.lower(): value for name, value in headers.items()}
-    if method != "GET":
-        told["content-length"] = str(length)
-    lines = [f"{name}: {value}" for name, value in told.items()]
-    text = "\r\n".join([f"{method} {target} HTTP/1.1", *lines])
+    told |= {name.lower(): value for name, value in headers}
+    told.pop("content-length", None)
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    text = "".join([f"{line}\r\n" for line in lines])
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise ValueError("a header has a line break in it")
-    return f"{text}\r\n\r\n".encode()
+    return text.encode()
 
 
 # Connecting
