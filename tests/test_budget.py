@@ -1,4 +1,4 @@
-"""What a request and a section cost does not grow unseen: instructions are counted, which no other work on the machine changes."""
+"""What requests and sections cost does not grow unseen: their instructions are counted, which no other work changes."""
 
 import os
 import sys

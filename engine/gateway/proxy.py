@@ -240,8 +240,10 @@ class _Call:
     def _log(self) -> None:
         record = self.record
         told: dict[str, Any] = {name: count for name, count in record.tokens.items() if count}
-        told |= {"session": record.session} if record.session else {}
-        told |= {"key": record.key} if record.key else {}
+        if record.session:
+            told["session"] = record.session
+        if record.key:
+            told["key"] = record.key
         logs.access(self.id, str(self.attempt or "-"), record.status, record.whole, told)
 
     # To a provider

@@ -395,12 +395,16 @@ class Assembler:
 
     def _known_usage(self) -> dict[str, Any]:
         """The client replaces what it knew by these numbers, so the estimate is better than an unknown 0 (S18)."""
-        known: dict[str, Any] = {name: self.usage.get(name, 0) for name in (*_INPUT_COUNTS, "output_tokens")}
-        known["output_tokens"] += self._earlier_output
-        if not any(known[name] for name in _INPUT_COUNTS):
-            known["input_tokens"] = self._estimate
-        if "thinking_tokens" in self.usage:
-            known["output_tokens_details"] = {"thinking_tokens": self.usage["thinking_tokens"]}
+        told = self.usage
+        fresh, written, read = (told.get(name, 0) for name in _INPUT_COUNTS)
+        known: dict[str, Any] = {
+            "input_tokens": fresh if fresh or written or read else self._estimate,
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": read,
+            "output_tokens": told.get("output_tokens", 0) + self._earlier_output,
+        }
+        if "thinking_tokens" in told:
+            known["output_tokens_details"] = {"thinking_tokens": told["thinking_tokens"]}
         return known
 
     def _break_off(self, type: str, message: str, told: Mapping[str, Any] | None = None) -> None:

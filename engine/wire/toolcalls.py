@@ -94,10 +94,15 @@ class ToolCalls:
         self._by_key: dict[Any, ToolCall] = {}
         self._by_id: dict[str, ToolCall] = {}
         self._last: ToolCall | None = None
-        self.made_up = f"toolu_{_FOREIGN.sub('_', message_id.rpartition('_')[2])}"
+        self._message_id = message_id
         self._taken = set(taken_ids)
         self._names = names or {}
         self._count = 0
+
+    @property
+    def made_up(self) -> str:
+        """How an id begins that no provider has given."""
+        return f"toolu_{_FOREIGN.sub('_', self._message_id.rpartition('_')[2])}"
 
     def find(self, told: Mapping[str, Any]) -> tuple[ToolCall, str]:
         """A tool delta -> the call it speaks of, perhaps a new one, and the fragment of arguments it brings."""
