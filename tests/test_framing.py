@@ -188,3 +188,16 @@ def test_S26_recorded_streams_are_read_the_same_wherever_they_are_cut():
         assert decode(form, *(body[start : start + 97] for start in range(0, len(body), 97))) == whole
         if form == "sse":
             assert decode(form, *cut(body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), [501, 502, 777])) == whole
+
+
+def test_a_line_that_is_no_field_is_no_part_of_the_data():
+    with pytest.raises(FramingError, match="no JSON"):
+        SSE().feed(b'data: {"a":1}\n\ndata: [1,\n2]\n\n')
+
+
+def test_the_limit_holds_for_the_piece_that_completes_a_chunk(monkeypatch):
+    monkeypatch.setattr(framing, "MAX_CHUNK", 1000)
+    endless = SSE()
+    endless.feed(b'data: {"a":"' + b"a" * 900)
+    with pytest.raises(FramingError, match="without an end"):
+        endless.feed(b"a" * 900 + b'"}\n\n')
