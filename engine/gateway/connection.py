@@ -7,6 +7,7 @@ part: the parser of Node.js.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
@@ -119,14 +120,13 @@ class Reply:
     async def _more(self) -> None:
         if self._broken:
             raise self._told(self._broken) from self._broken
-        loop = self._connection.loop
-        since = loop.time()
-        self._waiter = loop.create_future()
+        since = perf_counter()  # the loop's own clock stands still within one of its turns
+        self._waiter = self._connection.loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
-            self.waited += loop.time() - since
+            self.waited += perf_counter() - since
 
     # What the connection tells
 

@@ -138,9 +138,10 @@ class Exchange(Sections):
         return self._assembler.fail(error.type, error.message)
 
     def _translate(self, chunks: list[Any]) -> None:
-        stream, model = self.mapping.stream, self.model
+        stream, model, hear = self.mapping.stream, self.model, self._assembler.hear
         for chunk in chunks:
-            self._hear(stream(chunk, model))
+            for delta in stream(chunk, model):  # what `_hear` does, without a call for each chunk
+                hear(self._error_delta(delta) if "error" in delta else delta)
 
     def _hear(self, deltas: list[dict[str, Any]]) -> None:
         for delta in deltas:
