@@ -120,7 +120,7 @@ class Reply:
     async def _more(self) -> None:
         if self._broken:
             raise self._told(self._broken) from self._broken
-        since = perf_counter()  # the loop's own clock stands still within one of its turns
+        since = perf_counter()  # uvloop's clock knows whole milliseconds only
         self._waiter = self._connection.loop.create_future()
         try:
             await self._waiter
