@@ -177,6 +177,8 @@ def starts(folder: Path, canned: Upstream, rounds: int) -> dict[str, dict[str, l
         "ccproxy": lambda: sides.proxy(folder, canned, providers=["chat"]),
     }
     found: dict[str, dict[str, list[float]]] = {"answer": {}, "translated": {}, "idle": {}}
+    with makes["ccproxy"]() as server:
+        server.wait()  # the first start of all compiles what the others find
     for number in range(rounds):
         tell(f"round {number + 1} of {rounds}: starting")
         for name, make in makes.items():
