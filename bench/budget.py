@@ -27,8 +27,8 @@ def pieces() -> dict[str, Callable[[int], None]]:
     """For bench/instructions.py: whole requests, and the sections of mappings; beside each what it is compared with."""
     by_hand = [partial(timing.by_hand, chunk) for chunk in timing.chat_chunks()]
     found: dict[str, Callable[[int], None]] = {_beside("sections"): partial(_repeat, by_hand)}
-    for name, (own, by_hand) in journeys.pairs().items():
-        found |= {name: own, _beside(name): by_hand}
+    for name, (own, floors) in journeys.pairs().items():
+        found |= {name: own, _beside(name): floors}
     for mapping in MAPPINGS:
         calls = timing.sample_calls(load_mapping(mapping))
         found |= {f"{mapping}: {section}": partial(_repeat, calls[section]) for section in SECTIONS if section in calls}
