@@ -86,14 +86,14 @@ def own(mapping: str, request: dict[str, Any], answer: Sequence[bytes], type: st
     routes = {name: RouteConfig(Named("told", "m")) for name in ("default", "background", "think")}
     config = Config(providers={"told": told}, routes=routes)
     application = Application(config, lambda: config)
-    application.service.providers["told"].upstream = Provider(answer, type)  # type: ignore[assignment]
+    application.service.providers["told"].upstream = Provider(answer, type)
     return partial(_serve, application, json.dumps(request).encode())
 
 
 def by_hand(request: dict[str, Any], answer: Sequence[bytes], type: str) -> Journeys:
     """The same requests, served by the floor."""
     floor = Floor("http://127.0.0.1:9/v1")
-    floor.session = Session(answer, type)  # type: ignore[assignment]
+    floor.session = Session(answer, type)
     return partial(_serve, floor, json.dumps(request).encode())
 
 

@@ -20,8 +20,8 @@ FOR_BROWSERS = ("/", "/status")
 LONGEST_PLACE = 300
 """Characters of a Host or an Origin: a name of the DNS has 253 at most."""
 
-FORWARDED_FOR = b"x-forwarded-for"
-_FOR_OTHERS = {FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"}
+_FORWARDED_FOR = b"x-forwarded-for"
+_FOR_OTHERS = {_FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"}
 """By which a proxy may tell that it asks for somebody else; for whom is read in X-Forwarded-For alone."""
 
 ASK_FOR_PASSWORD = ("www-authenticate", 'Basic realm="ccproxy, with its key as the password", charset="UTF-8"')
@@ -104,7 +104,7 @@ def _asker(peer: str, scope: Scope, trusted: Sequence[Network]) -> str:
     """For whom a proxy asks. Only those that the configuration names are believed about that; one that it does not name
     asks for somebody else all the same, and so does one that says it in other words."""
     # In all lines: some proxies leave what the asker has sent, and add a line of their own.
-    hops = [hop.strip() for line in headers(scope, FORWARDED_FOR) for hop in line.split(",")]
+    hops = [hop.strip() for line in headers(scope, _FORWARDED_FOR) for hop in line.split(",")]
     if not hops or not _is_among(peer, trusted):
         return "somebody behind an unknown proxy"
     return next((hop for hop in reversed(hops) if not _is_among(hop, trusted)), hops[0])

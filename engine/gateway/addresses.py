@@ -35,10 +35,14 @@ class Origin(NamedTuple):
         return self.scheme == "https"
 
     @property
+    def place(self) -> str:
+        """The host and the port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def authority(self) -> str:
         """The host and, where it is none that goes without saying, the port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return self.place.removesuffix(f":{_PORTS[self.scheme]}")
 
 
 class Address(NamedTuple):
@@ -112,8 +116,7 @@ async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None
 
 async def _tunnel(loop: AbstractEventLoop, through: socket.socket, origin: Origin, proxy: Address) -> None:
     """Have the proxy connect to there (RFC 9110, 9.3.6)."""
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"host: {host}:{origin.port}"]
+    lines = [f"CONNECT {origin.place} HTTP/1.1", f"host: {origin.place}"]
     if proxy.authorization:
         lines.append(f"proxy-authorization: {proxy.authorization}")
     await loop.sock_sendall(through, "\r\n".join([*lines, "", ""]).encode())
