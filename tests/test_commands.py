@@ -402,6 +402,18 @@ def test_ctrl_c_under_load_is_the_same(workers: str, machine: Machine, upstream:
     assert (server.returncode, len(upstream.requests)) == (0, 4)
 
 
+def test_a_worker_told_to_stop_before_it_is_ready_does_not_stay(machine: Machine) -> None:
+    server = machine.begin("start", "--workers", "2")
+    assert soon(lambda: len(descendants(server.pid)) == 3)
+    late = descendants(server.pid)[-1]
+    os.kill(late, signal.SIGSTOP)
+    assert soon(lambda: answers(machine.port))
+    server.terminate()
+    time.sleep(0.2)
+    os.kill(late, signal.SIGCONT)
+    assert server.wait(5) == 0
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_under_load_it_can_be_started_again_at_once(workers: str, machine: Machine, upstream: Upstream) -> None:
     """One process takes its answers with it; workers finish theirs."""

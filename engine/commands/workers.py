@@ -32,6 +32,8 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
         log_enabled=False,
     )
     _end_with(int(parent))
+    # A fork has Granian's own handlers, which only note a signal, until it is ready: told to stop before, it would never.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     # Granian's own loader looks in the current directory first.
     server.serve(target_loader=_application, wrap_loader=False)
 
