@@ -24,6 +24,8 @@ _FORWARDED_FOR = b"x-forwarded-for"
 _FOR_OTHERS = {_FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"}
 """By which a proxy may tell that it asks for somebody else; for whom is read in X-Forwarded-For alone."""
 
+_PLACES = (b"host", b"origin")
+
 ASK_FOR_PASSWORD = ("www-authenticate", 'Basic realm="ccproxy, with its key as the password", charset="UTF-8"')
 
 
@@ -39,7 +41,7 @@ def check_address(config: Config) -> None:
 
 def check(scope: Scope, config: Config) -> str | None:
     """The name of the key that was given; None where it has none. Raises ApiError where the request may not be served."""
-    if config.own_key:
+    if config.api_key or config.api_keys:
         return _check_key(scope, config)
     _check_local(scope, config.trusted_proxies)
     return None
@@ -87,15 +89,15 @@ def _password(credentials: str) -> str:
 
 def _check_local(scope: Scope, trusted: Sequence[Network]) -> None:
     client = scope.get("client")
-    said = {name for name, _ in scope["headers"]}
-    if client and not is_loopback(client[0] if said.isdisjoint(_FOR_OTHERS) else _asker(client[0], scope, trusted)):
+    said = dict(scope["headers"])
+    if client and not is_loopback(client[0] if _FOR_OTHERS.isdisjoint(said) else _asker(client[0], scope, trusted)):
         raise ApiError(403, "permission_error", "without `api_key` in its configuration ccproxy serves only this machine")
     # A page from elsewhere can make the browser ask this machine: by a name that it has pointed here (DNS rebinding), or
     # across origins. Neither gets an answer. https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin
-    for name in said & {b"host", b"origin"}:
-        for value in headers(scope, name):
-            if value and not _is_here(value):
-                raise ApiError(403, "permission_error", f"the {name.decode()} {one_line(value)!r} is not this machine")
+    for name, value in scope["headers"]:
+        if name in _PLACES and value and (len(value) > LONGEST_PLACE or not _is_here(value)):
+            place = one_line(value.decode("latin-1"))
+            raise ApiError(403, "permission_error", f"the {name.decode()} {place!r} is not this machine")
     if b"sec-fetch-site" in said and header(scope, b"sec-fetch-site") == "cross-site":
         raise ApiError(403, "permission_error", "a page from elsewhere may not ask this machine")
 
@@ -118,14 +120,11 @@ def _is_among(address: str, networks: Iterable[Network]) -> bool:
     return any(found in network for network in networks if network.version == found.version)
 
 
-def _is_here(place: str) -> bool:
-    """Whether a Host, or the origin of a page, is this machine."""
-    return len(place) <= LONGEST_PLACE and is_loopback(_host(place if "://" in place else f"//{place}"))
-
-
 @lru_cache(maxsize=1024)
-def _host(url: str) -> str:
+def _is_here(place: bytes) -> bool:
+    """Whether a Host, or the origin of a page, is this machine."""
+    url = place.decode("latin-1")
     try:
-        return urlsplit(url).hostname or ""
+        return is_loopback(urlsplit(url if "://" in url else f"//{url}").hostname or "")
     except ValueError:
-        return ""
+        return False

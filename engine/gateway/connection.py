@@ -5,7 +5,7 @@ part: the parser of Node.js.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter
 from typing import cast
@@ -55,6 +55,7 @@ class Reply:
         self._told = told
         self._broken: OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._since = 0.0  # when somebody has begun to wait
 
     def __enter__(self) -> "Reply":
         return self
@@ -117,16 +118,12 @@ class Reply:
                 while not self.is_whole:
                     await self.next()
 
-    async def _more(self) -> None:
+    def _more(self) -> Awaitable[None]:
         if self._broken:
             raise self._told(self._broken) from self._broken
-        since = perf_counter()  # uvloop's clock knows whole milliseconds only
+        self._since = perf_counter()  # uvloop's clock knows whole milliseconds only
         self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.waited += perf_counter() - since
+        return self._waiter
 
     # What the connection tells
 
@@ -146,6 +143,7 @@ class Reply:
 
     def wake(self) -> None:
         if self._waiter and not self._waiter.done():
+            self.waited += perf_counter() - self._since
             self._waiter.set_result(None)
 
     def end(self, broken: OSError | None = None) -> None:

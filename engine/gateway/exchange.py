@@ -92,7 +92,7 @@ class Exchange(Sections):
     @property
     def written(self) -> int:
         """The characters of the answer so far."""
-        return self._assembler.written
+        return self._assembler.blocks.written
 
     # A stream
 
@@ -109,12 +109,12 @@ class Exchange(Sections):
     def receive(self, data: bytes) -> list[Event]:
         """The events of a stretch of the provider's stream."""
         self.run(self._translate, self._decoder.feed(data))
-        return self._assembler.take()
+        return self._assembler.blocks.take()
 
     def receive_framed(self, data: bytes) -> bytes:
         """The same, as they go to the client."""
         self.run(self._translate, self._decoder.feed(data))
-        return self._assembler.take_framed()
+        return self._assembler.blocks.take_framed()
 
     def goes_on(self) -> bool:
         """At the end of a stream: whether the rest of the answer is to be asked for with the `body` as it is now."""
@@ -157,9 +157,9 @@ class Exchange(Sections):
         self._hear(self._unsaid_overflow())
         if not self._assembler.usage:
             # The client compacts by these numbers: an estimate is better than none.
-            estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self._assembler.written // 4}
+            estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self.written // 4}
             self._assembler.hear({"usage": estimated})
-        events = self._assembler.take() + self._assembler.end(clean)
+        events = self._assembler.blocks.take() + self._assembler.end(clean)
         if self._assembler.failure and not self.failure:
             self.failure = self.error(500, self._assembler.failure, {})
         return events

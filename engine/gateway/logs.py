@@ -22,7 +22,8 @@ class _Lines(logging.Formatter):
 
     def __init__(self, form: str):
         super().__init__()
-        self._line = _json if form == "json" else _text
+        self.has_fields = form == "json"
+        self._line = _json if self.has_fields else _text
 
     def format(self, record: logging.LogRecord) -> str:
         trace = {"trace": self.formatException(record.exc_info)} if record.exc_info else {}
@@ -68,5 +69,6 @@ def access(id: str, where: str, status: int, seconds: float, told: Mapping[str, 
     if _log.isEnabledFor(logging.INFO):
         ms = seconds * 1000
         more = "".join([f" {name}={value}" for name, value in told.items()])
-        fields = {"request_id": id, "way": where, "status": status, "ms": round(ms, 1), **told}
+        has_fields = _lines.has_fields
+        fields = {"request_id": id, "way": where, "status": status, "ms": round(ms, 1), **told} if has_fields else {}
         _lines.write(http.one_line(f"{id} {where} {status} {ms:.0f} ms{more}"), fields)

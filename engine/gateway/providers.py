@@ -22,39 +22,33 @@ Load = Callable[[str], Mapping]
 
 @dataclass(slots=True)
 class Provider:
-    """A provider ready to be called."""
+    """A provider ready to be called. `models` are the configuration's, `at_home` what the mapping says of its address's own."""
 
     name: str
     mapping: Mapping
     base_url: str
     keys: Keys = field(repr=False)
     models: tuple[str, ...]
+    at_home: dict[str, Any] = field(repr=False)
     breakers: Breakers
     upstream: Upstream = field(repr=False)
 
     @property
     def main(self) -> str | None:
         """The model of a request that names none of this provider's."""
-        return self.models[0] if self.models else self._models_at_home.get("main")
+        return self.models[0] if self.models else self.at_home.get("main")
 
     def known_models(self) -> tuple[str, ...]:
         """What `/v1/models` lists: the configuration's list, else the mapping's."""
-        return self.models or tuple(self._models_at_home.get("known") or ())
+        return self.models or tuple(self.at_home.get("known") or ())
 
     def facts_of(self, model: str) -> dict[str, Any]:
         """What the mapping says of a model: limits and prices (mapping/words.py, MODEL_FACTS)."""
-        return (self._models_at_home.get("known") or {}).get(model) or {}
+        return (self.at_home.get("known") or {}).get(model) or {}
 
     def serves(self, model: str) -> bool:
         """Whether a call for this model makes sense: where a list is the whole truth, the model must be on it."""
-        return not self._models_at_home.get("only_known") or model in self.known_models()
-
-    @property
-    def _models_at_home(self) -> dict[str, Any]:
-        """The mapping's models, which are those of its address."""
-        models = self.mapping.models
-        at_home = self.base_url == (self.mapping.base_url or "").rstrip("/")
-        return models if at_home or models.get("only_known") else {}
+        return not self.at_home.get("only_known") or model in self.known_models()
 
 
 class ProviderError(Exception):
@@ -110,9 +104,16 @@ def open_provider(name: str, wanted: ProviderConfig, config: Config, environment
         base_url=base_url.rstrip("/"),
         keys=Keys(_keys(name, wanted, mapping, environment)),
         models=wanted.models,
+        at_home=_at_home(mapping, base_url),
         breakers=Breakers(config.breaker, ask_first=mapping.health_endpoint is not None),
         upstream=Upstream(name, base_url, config.timeouts._replace(**wanted.timeout)),
     )
+
+
+def _at_home(mapping: Mapping, base_url: str) -> dict[str, Any]:
+    """The mapping's models, which are those of its address."""
+    is_there = base_url.rstrip("/") == (mapping.base_url or "").rstrip("/")
+    return mapping.models if is_there or mapping.models.get("only_known") else {}
 
 
 def _filled(name: str, base_url: str, wanted: ProviderConfig, environment: Environment[str, str]) -> str:

@@ -57,16 +57,11 @@ class Proxy:
         self.metrics = metrics
         self.limiter = limiter
 
-    async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = _Call(self, scope, receive, send)
-        self.metrics.begin(call.record)
-        try:
-            await call.serve(_Call.messages)
-        finally:
-            self.metrics.end(call.record)
+    def messages(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return _Call(self, scope, receive, send).serve(_Call.messages)
 
-    async def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
+    def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
 
 
 class _Watch:
@@ -149,6 +144,8 @@ class _Call:
         left = False
         places: tuple[str, ...] = ()
         watch = _Watch(self.receive)
+        if not counting:
+            self.proxy.metrics.begin(self.record)
         try:
             if not counting:
                 places = self.proxy.limiter.admit(self.record.key, self.proxy.config)
@@ -169,6 +166,8 @@ class _Call:
             self.proxy.limiter.leave(places)
             self.answer.close()
             self._close_record(left=left)
+            if not counting:
+                self.proxy.metrics.end(self.record)
             self._log()
             # It knows this call, which knows it: only the collector would ever find the two, and the whole request with them.
             del self.answer
@@ -285,12 +284,6 @@ class _Call:
             self.recording.answered(reply)
             reply.heard = self.recording.hear
         return reply
-
-    @property
-    def coming(self) -> Reply:
-        """The answer that is being read."""
-        assert self.reply is not None
-        return self.reply
 
     # Counting
 
@@ -443,14 +436,6 @@ class _Call:
             return reply
         raise exchange.refuse(reply.status, await reply.read(), reply.headers)
 
-    async def _rest(self, exchange: Exchange) -> bytes:
-        """The first of the rest of an answer, which is asked for where the provider has stopped in its middle; else nothing."""
-        data = b""
-        while not data and exchange.goes_on():
-            reply = await self._asked(exchange)
-            data = await reply.next()
-        return data
-
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
         data = await reply.read()
         try:
@@ -466,7 +451,10 @@ class _Call:
         events: list[dict[str, Any]] = []
         size = 0
         try:
-            while data := await self.coming.next() or await self._rest(exchange):
+            while (data := await reply.next()) or exchange.goes_on():
+                if not data:
+                    reply = await self._asked(exchange)
+                    continue
                 size += len(data)
                 if size > MOST_BYTES:
                     raise too_large(exchange.provider)
@@ -483,7 +471,10 @@ class _Call:
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes."""
         try:
-            while data := await self.coming.next() or await self._rest(exchange):
+            while (data := await reply.next()) or exchange.goes_on():
+                if not data:
+                    reply = await self._asked(exchange)
+                    continue
                 if framed := exchange.receive_framed(data):
                     await self._say(framed)
                 self.record.written = exchange.written
@@ -508,4 +499,4 @@ class _Call:
             self._check_not_empty(fold(events))
         await self._say(framing.encode(events), last=True)
         if exchange.is_complete:
-            await self.coming.drain()
+            await reply.drain()

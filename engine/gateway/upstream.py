@@ -4,7 +4,7 @@ import asyncio
 import errno
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import cached_property, lru_cache, partial
 from urllib.parse import urlsplit
 
@@ -45,13 +45,13 @@ class Upstream:
         self._free: dict[Origin, dict[Connection, None]] = {}
         self._all: set[Connection] = set()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Awaitable[Reply]:
         """Send a body. Raises ApiError where the provider cannot be reached, or sends elsewhere."""
-        return await self._request("POST", url, headers, body)
+        return self._request("POST", url, headers, body)
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+    def get(self, url: str, headers: Mapping[str, str]) -> Awaitable[Reply]:
         """Ask for what is at an address. Raises ApiError as `post` does."""
-        return await self._request("GET", url, headers, b"")
+        return self._request("GET", url, headers, b"")
 
     async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         try:

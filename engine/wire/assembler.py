@@ -40,8 +40,7 @@ _ERROR_TYPES = (
     "api_error",
     "overloaded_error",
 )
-_INPUT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_COUNTS = frozenset({*_INPUT_COUNTS, "output_tokens", "thinking_tokens"})
+_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens", "thinking_tokens")
 _NUMBERS = (int, float)
 
 
@@ -54,6 +53,7 @@ class Assembler:
     and what it said as it came under `told`.
     `stopped`: a stop sequence that is enforced here was met; nothing more is wanted of the provider.
     `usage`: what is known of it, by the words of the usage delta.
+    `blocks`: what is written, with the events that wait to be taken.
     `continuation`: what the provider wants to be sent back for the rest of the answer, where it stopped in the middle.
     """
 
@@ -72,7 +72,6 @@ class Assembler:
         show_thinking: bool = True,
         words_last: bool = False,
         single_call: bool = False,
-        input_tokens: int = 0,
     ) -> None:
         """For an answer to a client that asked for `model`.
 
@@ -83,14 +82,12 @@ class Assembler:
         seal: the state of a thinking block -> its signature (reasoning.py); without it, the provider's own.
         show_thinking: whether the client sees it, or only its signature. words_last: no thinking comes behind the last words,
         which `claude -p` would take for the answer. single_call: the first call is all that is told.
-        input_tokens: an estimate.
         """
         self.failure: dict[str, Any] | None = None
         self.stopped = False
         self.usage: dict[str, int] = {}
         self.continuation: Any = None
 
-        self._estimate = input_tokens
         self._earlier_output = 0  # of requests that this answer goes on from
         self._message: Event = {
             "id": message_id,
@@ -103,10 +100,10 @@ class Assembler:
             "stop_details": None,
             "usage": self._known_usage(),
         }
-        self._blocks = Blocks(self._message)
+        self.blocks = Blocks(self._message)
         calls = ToolCalls(message_id, taken_ids, tool_names)
         self._content = Content(
-            self._blocks, calls, seal or _own, show_thinking=show_thinking, words_last=words_last, single_call=single_call
+            self.blocks, calls, seal or _own, show_thinking=show_thinking, words_last=words_last, single_call=single_call
         )
         self._tags = None if think_tags == "none" else ThinkTags(unopened=think_tags == "unopened")
         self._call_tags = CallTags(tagged_tools) if tagged_tools else None
@@ -124,32 +121,19 @@ class Assembler:
 
     @property
     def started(self) -> bool:
-        return self._blocks.started
-
-    @property
-    def written(self) -> int:
-        """How many characters have gone out: all that is known of an answer's length where the provider counts nothing."""
-        return self._blocks.written
+        return self.blocks.started
 
     def feed(self, delta: Mapping[str, Any]) -> list[Event]:
         """The next delta -> the events it causes. Values that make no sense are passed over."""
         self.hear(delta)
-        return self.take()
+        return self.blocks.take()
 
     def hear(self, delta: Mapping[str, Any]) -> None:
-        """The next delta; what it causes waits to be taken."""
+        """The next delta; what it causes waits in `blocks`."""
         for kind, value in delta.items():
             hear = self._hears.get(kind)
             if hear is not None:
                 hear(self, value)
-
-    def take(self) -> list[Event]:
-        """The events since the last time."""
-        return self._blocks.take()
-
-    def take_framed(self) -> bytes:
-        """The same, as they go to the client."""
-        return self._blocks.take_framed()
 
     def go_on(self) -> None:
         """The provider was sent the continuation: what comes now goes on where the answer stopped.
@@ -169,17 +153,17 @@ class Assembler:
         self._release()
         if self._stop is None and not clean:
             self._break_off("api_error", "the provider's stream broke off before the answer was complete")
-            return self._blocks.take()
+            return self.blocks.take()
         if self._stop is None and self._content.is_cut:
             self._break_off("api_error", "the provider's stream ended in the middle of a tool call")
-            return self._blocks.take()
+            return self.blocks.take()
         self._content.end()
         if not self.started and (self._stop is None or self._odd_stop):
             said = f", and says {self._odd_stop!r}" if self._odd_stop else ""
             self._break_off("api_error", f"the provider gave an empty answer{said}")
         else:
             self._finish()
-        return self._blocks.take()
+        return self.blocks.take()
 
     def fail(self, type: str, message: str) -> list[Event]:
         """Trouble of our own -> an error event, whether the message has started or not. Nothing may follow it (S23)."""
@@ -187,15 +171,15 @@ class Assembler:
             self._break_off(type, message)
         if not self._ended:
             self._tell_failure()
-        return self._blocks.take()
+        return self.blocks.take()
 
     def _hear_text(self, told: Any) -> None:
         text = told if type(told) is str else self._unsaid("text", told)
         if not text:
             return
         if self._tags is None and self._call_tags is None and self._stops is None:
-            if self._blocks.kind == "text":  # the way of nearly all text: as it comes, into the block that is open
-                self._blocks.write(text)
+            if self.blocks.kind == "text":  # the way of nearly all text: as it comes, into the block that is open
+                self.blocks.write(text)
                 return
             self._content.put("text", text)
         else:
@@ -335,8 +319,10 @@ class Assembler:
         for kind, piece in pieces:
             if kind == "thinking":
                 self._put(kind, piece)
+            elif self._call_tags is None:
+                self._say(piece)
             else:
-                self._sift_calls([piece] if self._call_tags is None else self._call_tags.feed(piece))
+                self._sift_calls(self._call_tags.feed(piece))
 
     def _sift_calls(self, found: Iterable[str | Call]) -> None:
         for each in found:
@@ -370,7 +356,7 @@ class Assembler:
             self._put("text", text)
 
     def _finish(self) -> None:
-        self._blocks.start()
+        self.blocks.start()
         reason = self._stop_reason()
         delta: Event = {"stop_reason": reason, "stop_sequence": None}
         if reason == "stop_sequence":
@@ -381,8 +367,8 @@ class Assembler:
         usage = self._known_usage()
         if self._content.searches:
             usage["server_tool_use"] = {"web_search_requests": self._content.searches}
-        self._blocks.emit({"type": "message_delta", "delta": delta, "usage": usage})
-        self._blocks.emit({"type": "message_stop"})
+        self.blocks.emit({"type": "message_delta", "delta": delta, "usage": usage})
+        self.blocks.emit({"type": "message_stop"})
         self._hears, self._ended = self._NOTHING, True
 
     def _stop_reason(self) -> str:
@@ -394,13 +380,12 @@ class Assembler:
         return "end_turn" if reason == "tool_use" else reason  # S14
 
     def _known_usage(self) -> dict[str, Any]:
-        """The client replaces what it knew by these numbers, so the estimate is better than an unknown 0 (S18)."""
+        """All that is known, since the client replaces what it knew by these numbers (S18)."""
         told = self.usage
-        fresh, written, read = (told.get(name, 0) for name in _INPUT_COUNTS)
         known: dict[str, Any] = {
-            "input_tokens": fresh if fresh or written or read else self._estimate,
-            "cache_creation_input_tokens": written,
-            "cache_read_input_tokens": read,
+            "input_tokens": told.get("input_tokens", 0),
+            "cache_creation_input_tokens": told.get("cache_creation_input_tokens", 0),
+            "cache_read_input_tokens": told.get("cache_read_input_tokens", 0),
             "output_tokens": told.get("output_tokens", 0) + self._earlier_output,
         }
         if "thinking_tokens" in told:
@@ -417,7 +402,7 @@ class Assembler:
     def _tell_failure(self) -> None:
         if self.failure is not None:
             error = {"type": self.failure["type"], "message": self.failure["message"]}
-            self._blocks.emit({"type": "error", "error": error})
+            self.blocks.emit({"type": "error", "error": error})
             self._ended = True
 
 

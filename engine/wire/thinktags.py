@@ -12,6 +12,7 @@ Piece = tuple[Literal["text", "thinking"], str]
 _NAMES = ("think", "thought", "thinking")
 _OPENERS = tuple(f"<{name}>" for name in _NAMES)
 _CLOSERS = tuple(f"</{name}>" for name in _NAMES)
+_LONGEST = max(map(len, _CLOSERS))
 _OPENING = re.compile(rf"\s*(?:{'|'.join(_OPENERS)})")
 _CLOSING = re.compile("|".join(_CLOSERS))
 
@@ -76,4 +77,4 @@ class ThinkTags:
 
 
 def _begins_one(text: str, tags: tuple[str, ...]) -> bool:
-    return any(tag.startswith(text) for tag in tags)
+    return len(text) < _LONGEST and any(tag.startswith(text) for tag in tags)
