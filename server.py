@@ -137,8 +137,8 @@ class Application:
                 log.exception("what is done each second failed")
 
     async def look(self) -> None:
-        if "longContext" in self.service.config.routes:
-            tokens.load()  # a third of a second at first, which nobody waits for yet
+        if "longContext" in self.service.config.routes and self.service.is_idle:
+            tokens.load()  # at first it holds everything up for a third of a second
         self.service.checks.begin()
         self.shared.tell(self.told())
         if self.shared.must_reload() or self.services.is_outdated:

@@ -1,5 +1,6 @@
 """Counting tokens: exact where a vocabulary is known, and an estimate that keeps its word where none is (E03)."""
 
+import asyncio
 import base64
 import json
 import re
@@ -18,7 +19,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.gateway.names import Named
+from engine.gateway.settings import Config, ProviderConfig, RouteConfig
 from engine.wire import pictures, tokens
+from server import Application
 
 ROOT = Path(__file__).parents[1]
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
@@ -302,3 +306,18 @@ print(thread_time() - start)
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     assert float(ran.stdout) < 0.005
+
+
+def test_the_vocabulary_is_read_when_nobody_waits_for_an_answer(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    providers = {"told": ProviderConfig("openai-chat", base_url="http://127.0.0.1:9/v1", keys=())}
+    config = Config(providers=providers, routes={"longContext": RouteConfig(Named("told", "m"))})
+    application = Application(config, lambda: config)
+    read = []
+    monkeypatch.setattr(tokens, "load", lambda: read.append(True))
+    application.service.begin()
+    asyncio.run(application.look())
+    assert not read
+    application.service.end()
+    asyncio.run(application.look())
+    assert read

@@ -40,6 +40,11 @@ class Service:
         """What it was made of."""
         return [*([self.config.file] if self.config.file else []), *folders(self.config)]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not self._requests
+
     def begin(self) -> None:
         """One more request, which finishes on that with which it begins."""
         self._requests += 1
@@ -55,7 +60,7 @@ class Service:
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._is_replaced and not self._requests:
+        if self._is_replaced and self.is_idle:
             self.checks.end()
             for provider in self.providers.values():
                 provider.upstream.close()
