@@ -92,21 +92,16 @@ class Reply:
         """What has come of the body since; nothing at its end. Raises what `told` makes of it where it breaks off."""
         while not self._pieces and not self.is_whole:
             await self._more()
-        pieces, self._pieces = self._pieces, []
-        self.unread = 0
-        if not self.is_whole:  # else it may be another's by now
-            self._connection.resume()
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self.heard:
-            self.heard(data)
-        return data
+        return self._take()
 
     async def read(self) -> bytes:
         """The whole body. Raises what `told` makes of it where it breaks off, or has no end."""
-        pieces, size = [], 0
-        while piece := await self.next():
-            pieces.append(piece)
-            size += len(piece)
+        pieces = [self._take()]
+        size = len(pieces[0])
+        while not self.is_whole:
+            await self._more()
+            pieces.append(self._take())
+            size += len(pieces[-1])
             if size > MOST_BYTES:
                 raise self._told(Endless())
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -117,6 +112,17 @@ class Reply:
             async with asyncio.timeout(0.1):
                 while not self.is_whole:
                     await self.next()
+
+    def _take(self) -> bytes:
+        """What has come of the body since."""
+        pieces, self._pieces = self._pieces, []
+        self.unread = 0
+        if not self.is_whole:  # else it may be another's by now
+            self._connection.resume()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.heard:
+            self.heard(data)
+        return data
 
     def _more(self) -> Awaitable[None]:
         if self._broken:
