@@ -19,7 +19,7 @@ MOST_HEADERS = 64 * 1024
 """Bytes of an answer's headers, and of whatever else may stand where no body comes."""
 
 MOST_UNREAD = 256 * 1024
-"""Bytes of a body that wait to be read; until they are, the provider has to wait as well."""
+"""Bytes that wait to be read; until they are, the provider has to wait as well."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """That an answer may have which is kept until it is whole: as a stream of single words, the longest of any model have half."""
@@ -37,8 +37,8 @@ class Reply:
     """A provider's answer: its `status`, its headers, and the body as it comes.
 
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
-    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `waited`: the seconds
-    for which somebody has waited for it. `heard`, if any, is told of each piece.
+    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
+    body that wait to be read. `waited`: the seconds for which somebody has waited for it. `heard`, if any, is told of each piece.
     """
 
     def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
@@ -48,9 +48,9 @@ class Reply:
         self.unread = 0
         self.waited = 0.0
         self.heard: Callable[[bytes], None] | None = None
+        self.pieces: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] | None = None
-        self._pieces: list[bytes] = []
         self._connection = connection
         self._told = told
         self._broken: OSError | None = None
@@ -90,7 +90,7 @@ class Reply:
 
     async def next(self) -> bytes:
         """What has come of the body since; nothing at its end. Raises what `told` makes of it where it breaks off."""
-        while not self._pieces and not self.is_whole:
+        while not self.pieces and not self.is_whole:
             await self._more()
         return self._take()
 
@@ -115,7 +115,7 @@ class Reply:
 
     def _take(self) -> bytes:
         """What has come of the body since."""
-        pieces, self._pieces = self._pieces, []
+        pieces, self.pieces = self.pieces, []
         self.unread = 0
         if not self.is_whole:  # else it may be another's by now
             self._connection.resume()
@@ -138,10 +138,6 @@ class Reply:
 
     def line(self, name: bytes, value: bytes) -> None:
         self._lines.append((name, value))
-
-    def add(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self.unread += len(data)
 
     def forget(self) -> None:
         """What came was no answer yet (RFC 9110, 15.2)."""
@@ -224,6 +220,7 @@ class Connection(asyncio.Protocol):
             return
         self._heard = self.loop.time()
         self._header_bytes += len(data)
+        reply.unread += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
@@ -237,7 +234,9 @@ class Connection(asyncio.Protocol):
             else:
                 self.close()
             return
-        if self._header_bytes > MOST_HEADERS:
+        if reply.pieces:
+            self._header_bytes = 0
+        elif self._header_bytes > MOST_HEADERS:
             self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
             self.close()
             return
@@ -293,9 +292,8 @@ class Connection(asyncio.Protocol):
             self._reply.begun(status)
 
     def on_body(self, data: bytes) -> None:
-        self._header_bytes = 0
         if self._reply:
-            self._reply.add(data)
+            self._reply.pieces.append(data)
 
     def on_message_complete(self) -> None:
         if self._reply is None:
