@@ -4,15 +4,17 @@ A shape takes a value and gives the problems it finds, each with its path from t
 """
 
 from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any
 
 Problem = tuple[str, str]  # the path, the words
 Problems = list[Problem]
 Check = Callable[[Any], Problems]
-Shape = type | Check
-"""Any value of a type, or a value in which a function finds no problem."""
+Shape = type | Check | tuple[type, Check]
+"""Any value of a type, a value in which a function finds no problem, or either of them."""
 
 _NONE: Problems = []
+_MISSING: Problems = [("", "Field required")]
 
 _ENOUGH = 10
 """Items of a list whose problems are told; nobody reads on."""
@@ -20,29 +22,28 @@ _ENOUGH = 10
 _WORDS: dict[type, str] = {str: "string", bool: "boolean", int: "integer", dict: "dictionary", list: "list"}
 
 
-def _check(shape: Shape) -> Check:
-    return _of_type(_WORDS[shape], shape) if isinstance(shape, type) else shape
+def _refused(words: str) -> Check:
+    problems = [("", f"Input should be a valid {words}")]
+    return lambda value: problems
 
 
-def _of_type(words: str, *types: type) -> Check:
-    refused = [("", f"Input should be a valid {words}")]
-    return lambda value: _NONE if type(value) in types else refused
+_no_dictionary, _no_list = _refused("dictionary"), _refused("list")
 
 
-_dictionary, _list = _check(dict), _check(list)
-
-
-def anything(value: Any) -> Problems:
-    return _NONE
+def _parted(shape: Shape) -> tuple[tuple[type, ...], Check]:
+    """The types of which any value will do, which is told without a call, and the check of all others."""
+    if isinstance(shape, tuple):
+        return shape[:1], shape[1]
+    return ((shape,), _refused(_WORDS[shape])) if isinstance(shape, type) else ((), shape)
 
 
 def number(least: float, most: float | None = None, *, whole: bool = False) -> Check:
     """A number that is not less than `least` nor more than `most`."""
-    is_number = _check(int) if whole else _of_type("number", int, float)
+    types, words = ((int,), "integer") if whole else ((int, float), "number")
 
     def check(value: Any) -> Problems:
-        if problems := is_number(value):
-            return problems
+        if type(value) not in types:
+            return [("", f"Input should be a valid {words}")]
         if value < least:
             return [("", f"Input should be greater than or equal to {least}")]
         if most is not None and value > most:
@@ -52,23 +53,25 @@ def number(least: float, most: float | None = None, *, whole: bool = False) -> C
     return check
 
 
-def one_of(*words: str, told: tuple[str, ...] = ()) -> Check:
-    """One of the words. A refusal names those in `told`, if any: some words are taken that nobody should learn."""
-    quoted = [f"'{word}'" for word in told or words]
+def one_of(*words: str) -> Check:
+    quoted = [f"'{word}'" for word in words]
     expected = " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[:-1] else quoted)
     return lambda value: _NONE if value in words else [("", f"Input should be {expected}")]
 
 
-def list_of(shape: Shape) -> Check:
-    check_item = _check(shape)
+def list_of(shape: Shape, *, empty: str | None = None) -> Check:
+    """A list of such values. `empty`: what is wrong with an empty one, if it is."""
+    fine, check_item = _parted(shape)
 
     def check(value: Any) -> Problems:
         if type(value) is not list:
-            return _list(value)
+            return _no_list(value)
+        if empty and not value:
+            return [("", empty)]
         problems, items = _NONE, 0
         for place, item in enumerate(value):
-            if found := check_item(item):
-                problems = problems + [(_joined(str(place), path), words) for path, words in found]
+            if type(item) not in fine and (found := check_item(item)):
+                problems = problems + _within(str(place), found)
                 items += 1
                 if items == _ENOUGH:
                     break
@@ -77,42 +80,43 @@ def list_of(shape: Shape) -> Check:
     return check
 
 
-def text_or(shape: Check) -> Check:
-    """A string, or else of the shape."""
-    return lambda value: _NONE if type(value) is str else shape(value)
-
-
 def fields(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Check:
     """An object with these fields, of which an optional one may also be null. It may have others."""
-    table = [(name, shape, _check(shape), True) for name, shape in required.items()]
-    table += [(name, shape, _check(shape), False) for name, shape in (optional or {}).items()]
+    table = [(name, *_parted(shape), _MISSING) for name, shape in required.items()]
+    for name, shape in (optional or {}).items():
+        fine, check_others = _parted(shape)
+        table.append((name, (*fine, NoneType), check_others, _NONE))
 
     def check(value: Any) -> Problems:
         if type(value) is not dict:
-            return _dictionary(value)
+            return _no_dictionary(value)
         problems = _NONE
-        for name, shape, check_field, needed in table:
-            field = value.get(name)
-            if type(field) is shape or (field is None and not needed):
+        for name, fine, check_others, absent in table:
+            if name not in value:
+                found = absent
+            elif type(field := value[name]) in fine:
                 continue
-            found = check_field(field) if name in value else [("", "Field required")]
+            else:
+                found = check_others(field)
             if found:
-                problems = problems + [(_joined(name, path), words) for path, words in found]
+                problems = problems + _within(name, found)
         return problems
 
     return check
 
 
-def tagged(shapes: Mapping[str, Check], *, others: bool = False) -> Check:
-    """An object whose `type` says its shape. Of `others` than these types nothing is expected, if they may be."""
-    untagged = fields({"type": str if others else one_of(*shapes)})
+def tagged(by: str, shapes: Mapping[str, Check], others: Check) -> Check:
+    """An object that is shaped as its field `by` says, or as `others` where that says none of these."""
 
     def check(value: Any) -> Problems:
-        tag = value.get("type") if type(value) is dict else None
-        return shapes.get(tag, untagged)(value) if type(tag) is str else untagged(value)
+        try:
+            shape = shapes[value[by]]
+        except (KeyError, TypeError):
+            shape = others
+        return shape(value)
 
     return check
 
 
-def _joined(step: str, path: str) -> str:
-    return f"{step}.{path}" if path else step
+def _within(step: str, problems: Problems) -> Problems:
+    return [(f"{step}.{path}" if path else step, words) for path, words in problems]

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from engine.wire.errors import ApiError
-from engine.wire.shapes import Check, Problems, Shape, anything, fields, list_of, number, one_of, tagged, text_or
+from engine.wire.shapes import Check, Problems, Shape, fields, list_of, number, one_of, tagged
 
 _TOLD = 3  # problems in one refusal
 # Of what is named here, much is kept and told again: in headers, in the log, in what is counted.
@@ -20,48 +20,50 @@ _LONGEST_NAME = 32_768
 
 def check(request: Any, *, counting: bool = False) -> None:
     """Raises ApiError (400, invalid_request_error) with the first problems. A request to count tokens needs no max_tokens."""
-    problems = _size(request) or _nesting(request) or (_COUNT if counting else _REQUEST)(request)
+    problems = _bounds(request) or (_COUNT if counting else _REQUEST)(request)
     if problems:
         told = "; ".join(f"{path}: {words}" if path else words for path, words in islice(problems, _TOLD))
         raise ApiError(400, "invalid_request_error", told)
 
 
-def _size(request: Any) -> Problems:
+def _bounds(request: Any) -> Problems:
+    """What is nested deeper than JSON can be written (254 levels) would fail on its way out."""
+    if type(request) is dict and len(request) > _FIELDS:
+        return [("", f"the request has more than {_FIELDS:,} fields")]
+    try:
+        written = orjson.dumps(request)
+    except orjson.JSONEncodeError:
+        return _names(request) or [("", "the request is nested too deeply")]
+    return _names(request) if len(written) > _LONGEST_NAME else []
+
+
+def _names(request: Any) -> Problems:
     """What names more than anybody has to say would keep all others waiting."""
     if type(request) is not dict:
         return []
-    if len(request) > _FIELDS:
-        return [("", f"the request has more than {_FIELDS:,} fields")]
     model = request.get("model")
     if max(map(len, [*request, model] if type(model) is str else request), default=0) > _LONGEST_NAME:
         return [("", f"the model or a field has a name of more than {_LONGEST_NAME:,} characters")]
     return []
 
 
-def _nesting(request: Any) -> Problems:
-    """What is nested deeper than JSON can be written (254 levels) would fail on its way out."""
-    try:
-        orjson.dumps(request)
-    except orjson.JSONEncodeError:
-        return [("", "the request is nested too deeply")]
-    return []
-
-
 _BLOCKS: dict[str, Check] = {}  # which may hold others
-_BLOCK = tagged(_BLOCKS, others=True)
-_CONTENT = text_or(list_of(_BLOCK))
+_TYPED = fields({"type": str})
+_BLOCK = tagged("type", _BLOCKS, _TYPED)
+_CONTENT = (str, list_of(_BLOCK))
 _IMAGE_TYPES = one_of("image/jpeg", "image/png", "image/gif", "image/webp")
 
 _STORED: dict[str, Check] = {"url": fields({"url": str}), "file": fields({"file_id": str})}
-_IMAGE = tagged({**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": str})}, others=True)
+_IMAGE = tagged("type", {**_STORED, "base64": fields({"media_type": _IMAGE_TYPES, "data": str})}, _TYPED)
 _DOCUMENT = tagged(
+    "type",
     {
         **_STORED,
         "base64": fields({"media_type": one_of("application/pdf"), "data": str}),
         "text": fields({"data": str}),
         "content": fields({"content": _CONTENT}),
     },
-    others=True,
+    _TYPED,
 )
 
 _BLOCKS.update(
@@ -76,23 +78,20 @@ _BLOCKS.update(
         "thinking": fields({"thinking": str}),
         "server_tool_use": fields({"name": str, "input": dict}),
         "mcp_tool_use": fields({"name": str, "input": dict}),
-        "web_search_tool_result": fields({"content": lambda value: [] if type(value) is dict else list_of(dict)(value)}),
+        "web_search_tool_result": fields({"content": (dict, list_of(dict))}),
         "compaction": fields({}, {"content": str}),
     }
 )
 
-_ROLE = one_of("user", "assistant", "system", "ctx", "msg", told=("user", "assistant"))
-_SPOKEN = fields({"role": _ROLE, "content": _CONTENT})
-_SYSTEM = fields({"role": _ROLE}, {"content": _CONTENT})  # a message that only changes tools or effort has none
-
-
-def _message(value: Any) -> Problems:
-    return (_SYSTEM if type(value) is dict and value.get("role") == "system" else _SPOKEN)(value)
-
-
-def _messages(value: Any) -> Problems:
-    return [("", "at least one message is required")] if value == [] else list_of(_message)(value)
-
+_SPOKEN = fields({"content": _CONTENT})
+_MESSAGE = tagged(
+    "role",
+    {
+        **dict.fromkeys(("user", "assistant", "ctx", "msg"), _SPOKEN),
+        "system": fields({}, {"content": _CONTENT}),  # one that only changes tools or effort has none
+    },
+    fields({"role": one_of("user", "assistant"), "content": _CONTENT}),
+)
 
 _OWN_TOOL = fields({"input_schema": dict}, {"name": str, "description": str, "strict": bool})
 _DEFINED_TOOL = fields({"type": str}, {"name": str})
@@ -103,11 +102,13 @@ def _tool(value: Any) -> Problems:
     return (_DEFINED_TOOL if is_defined else _OWN_TOOL)(value)
 
 
-_NEEDED: dict[str, Shape] = {"model": str, "messages": _messages}
+_CHOICE = tagged("type", {"tool": fields({"name": str})}, fields({"type": one_of("auto", "any", "tool", "none")}))
+
+_NEEDED: dict[str, Shape] = {"model": str, "messages": list_of(_MESSAGE, empty="at least one message is required")}
 _OPTIONAL: dict[str, Shape] = {
     "system": _CONTENT,
     "tools": list_of(_tool),
-    "tool_choice": tagged({"auto": anything, "any": anything, "tool": fields({"name": str}), "none": anything}),
+    "tool_choice": _CHOICE,
     "thinking": fields({"type": str}, {"budget_tokens": number(0, whole=True), "display": str}),
     "output_config": fields({}, {"effort": str, "format": fields({"type": str}, {"schema": dict})}),
     "stop_sequences": list_of(str),
@@ -116,7 +117,7 @@ _OPTIONAL: dict[str, Shape] = {
     "top_k": number(0, whole=True),
     "stream": bool,
     "metadata": dict,
-    "thread": fields({"type": str}),
+    "thread": _TYPED,
 }
 _MAX_TOKENS = {"max_tokens": number(0, whole=True)}  # 0 warms a cache, and asks for no answer
 
