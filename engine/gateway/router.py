@@ -64,8 +64,8 @@ class Asked(NamedTuple):
 
     def is_hard(self) -> bool:
         """Whether thinking is asked for as old clients do it, or adaptively with one of the highest efforts."""
-        asked = thinking.canonical(self.request, ())
-        return asked["type"] == "enabled" or (asked["type"] == "adaptive" and asked.get("effort") in HARD)
+        kind = (self.request.get("thinking") or {}).get("type")
+        return kind == "enabled" or (kind == "adaptive" and thinking.asked(self.request) in HARD)
 
 
 class Router:

@@ -17,7 +17,9 @@ def canonical(request: dict[str, Any], efforts: Sequence[str]) -> dict[str, Any]
     no effort where the request leaves it open.
     """
     thinking: dict[str, Any] = request.get("thinking") or {"type": "disabled"}
-    effort = _known(_asked(request), efforts)
+    effort = asked(request)
+    if effort is not None and effort not in (efforts or EFFORTS):  # who says nothing of efforts may know any of Anthropic's
+        effort = _next_up(effort, efforts)
     return thinking | {"effort": effort} if effort else thinking
 
 
@@ -26,25 +28,24 @@ def is_on(thinking: dict[str, Any]) -> bool:
     return bool(thinking["effort"] != "none" if "effort" in thinking else thinking["type"] != "disabled")
 
 
-def _asked(request: dict[str, Any]) -> str | None:
+def asked(request: dict[str, Any]) -> str | None:
+    """The effort that the request asks for, by whatever name; None where it leaves it open."""
     thinking = request.get("thinking")
     if thinking and thinking["type"] == "disabled":
         return "none"  # Claude Code gives an effort beside it in its side questions (T04)
-    # A system message may change it in mid-conversation; the last word counts.
-    changed = [message.get("output_config") for message in reversed(request["messages"]) if message["role"] == "system"]
-    for config in (*changed, request.get("output_config")):
-        if config and config.get("effort"):
-            return str(config["effort"])
+    effort = (request.get("output_config") or {}).get("effort")
+    for message in request["messages"]:
+        if message["role"] == "system":  # which may change it in mid-conversation; the last word counts
+            effort = (message.get("output_config") or {}).get("effort") or effort
+    if effort:
+        return str(effort)
     if not thinking:
         return "none"
     budget = thinking.get("budget_tokens")
     return None if budget is None else next((effort for limit, effort in _BUDGETS if budget < limit), "max")
 
 
-def _known(effort: str | None, efforts: Sequence[str]) -> str | None:
-    """The next one up that is known, or else the highest (T13). Who says nothing of efforts may know any of Anthropic's."""
-    known = efforts or EFFORTS
-    if effort is None or effort in known:
-        return effort
+def _next_up(effort: str, efforts: Sequence[str]) -> str | None:
+    """The next one up that is known, or else the highest (T13)."""
     at_least = EFFORTS[EFFORTS.index(effort) :] if effort in EFFORTS else ()
     return next((word for word in efforts if word in at_least), efforts[-1] if efforts else None)
