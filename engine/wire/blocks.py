@@ -4,7 +4,7 @@ Where a provider cannot take a block, words stand in its place; what no words ca
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.wire import reasoning
@@ -73,13 +73,14 @@ def cache_mark(marked: Mapping[str, Any], facts: Facts, lost: dict[str, str]) ->
 class BlockReader:
     """Reads the blocks of one request.
 
-    `tool_ids` are the ids of the calls it met, as the client knows them; `has_files`: it met what words cannot be, images
-    or documents.
+    `tool_ids` are the ids of the calls it met, as the client knows them; `has_results`: it met results of calls; `has_files`:
+    it met what words cannot be, images or documents.
     """
 
-    def __init__(self, facts: Facts, names: ToolNames, lost: dict[str, str], *, provider: str, model: str) -> None:
+    has_results = has_files = _has_thoughts = False
+
+    def __init__(self, facts: Facts, names: ToolNames, lost: dict[str, str], provider: str, model: str) -> None:
         self.tool_ids: set[str] = set()
-        self.has_files = False
         self._facts = facts
         self._names = names
         self._lost = lost
@@ -87,20 +88,17 @@ class BlockReader:
         self._model = model
 
     def read(self, role: str, content: str | list[Block] | None) -> list[Block]:
-        """The blocks of a message of this role; none where it says nothing."""
+        """The blocks of a message of this role, or of what is `shown` in one; none where it says nothing."""
         if isinstance(content, str):
-            return [text(content)] if content else []
-        blocks = self._read(_READERS[role], content or [])
-        return reasoning.place(blocks) if role == "assistant" else blocks
-
-    def _read(self, readers: "Readers", content: Iterable[Block]) -> list[Block]:
+            return [{"type": "text", "text": content}] if content else []
+        readers = _READERS[role]
         blocks: list[Block] = []
-        for block in content:
+        for block in content or ():
             read = (readers.get(block["type"]) or readers["*"])(self, block)
             if "cache_control" in block and (mark := cache_mark(block, self._facts, self._lost)):
                 read[-1:] = [last | mark for last in read[-1:]]
             blocks += read
-        return blocks
+        return reasoning.place(blocks) if self._has_thoughts else blocks
 
     def _text(self, block: Block) -> list[Block]:
         if not block["text"]:
@@ -128,7 +126,7 @@ class BlockReader:
         source, title = block["source"], block.get("title")
         if source["type"] in ("text", "content"):
             content = source["data"] if source["type"] == "text" else source["content"]
-            shown = [text(content)] if isinstance(content, str) else self._read(_SHOWN, content)
+            shown = [text(content)] if isinstance(content, str) else self.read("shown", content)
             return _tagged("document", {"title": title, "context": block.get("context")}, shown)
         context = block.get("context")
         about = [text(f"About this document: {context}")] if context and context.strip() else []
@@ -152,20 +150,19 @@ class BlockReader:
         return [text(f"[{what} was here; it is kept where it cannot be read.]")]
 
     def _search_result(self, block: Block) -> list[Block]:
-        passages = self._read(_SHOWN, block["content"])
+        passages = self.read("shown", block["content"])
         return _tagged("search_result", {"title": block["title"], "source": block["source"]}, passages)
 
     def _tool_reference(self, block: Block) -> list[Block]:
         return [text(f"Tool loaded: {self._names[block['tool_name']]}")]
 
     def _tool_result(self, block: Block) -> list[Block]:
-        told = block.get("content")
-        content = [text(told)] if told and isinstance(told, str) else self._read(_SHOWN, told or [])
-        content = content or [text("(no output)")]  # R07
+        content = self.read("shown", block.get("content")) or [text("(no output)")]  # R07
         if block.get("is_error") and self._facts.tool_errors == "words":
             content = failed(content)
         if not self._facts.tools:
             return stray(content)
+        self.has_results = True
         result = {"type": "tool_result", "tool_use_id": block["tool_use_id"], "content": content}
         return [result | {"is_error": True} if block.get("is_error") else result]
 
@@ -181,6 +178,7 @@ class BlockReader:
         if state is None or self._facts.reasoning_history == "drop":
             self._lost["thinking"] = "the provider takes no reasoning back but its own model's, if any"
             return []
+        self._has_thoughts = True
         if redacted := state.get("redacted"):
             return [{"type": "redacted_thinking", "data": redacted}]
         carried = {key: state[key] for key in ("signature", "details") if state.get(key)}
@@ -231,6 +229,7 @@ _SHOWN: Readers = {
     "*": BlockReader._unknown,
 }
 _READERS: dict[str, Readers] = {
+    "shown": _SHOWN,
     "user": {**_SHOWN, "tool_result": BlockReader._tool_result},
     "assistant": {
         "text": BlockReader._text,

@@ -1,6 +1,7 @@
 """An Anthropic request, repaired and in the one shape that mappings read."""
 
 import re
+from collections.abc import Set
 from typing import Any, NamedTuple
 
 from engine.wire import schema, thinking, tokens, tools, turns
@@ -29,7 +30,7 @@ class Prepared(NamedTuple):
 
     request: Request
     tool_names: dict[str, str]
-    tool_ids: frozenset[str]
+    tool_ids: Set[str]
     stop_sequences: tuple[str, ...]
     lost: dict[str, str]
 
@@ -41,49 +42,53 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: 
     Raises ApiError where nothing can be put in place of what the provider does not take.
     """
     lost: dict[str, str] = {}
-    if (request.get("thread") or {"type": "create"})["type"] != "create":
+    thread = request.get("thread")
+    if thread and thread["type"] != "create":
         # One that goes on has its earlier messages at Anthropic, and nobody else could know them.
         raise ApiError(400, "invalid_request_error", "thread.type: this provider keeps no thread that could be continued")
     if not facts.images and facts.unseen_images == "refuse":
         _refuse_new_image(request["messages"])
     offered = tools.offered(request, facts, lost)
     names = ToolNames(offered, facts)
-    reader = BlockReader(facts, names, lost, provider=provider, model=model)
-    stop_here, stop_there = _stop_sequences(request, facts)
+    reader = BlockReader(facts, names, lost, provider, model)
     thoughts = thinking.canonical(request, facts.efforts)
-    messages = _messages(request, facts, reader, lost, thinks=thinking.is_on(thoughts))
+    thinks = thinking.is_on(thoughts)
+    messages = _messages(request, facts, reader, lost, thinks=thinks)
     if facts.reasoning_history == "required" and turns.calls_blindly(messages):
         thoughts = thinking.canonical(request | {"thinking": {"type": "disabled"}}, facts.efforts)
+        thinks = thinking.is_on(thoughts)
         lost["thinking"] = "the provider wants all earlier thinking back, which this conversation has lost"
-    canonical = request | {
-        "system": _system(request, facts, reader),
-        "messages": messages,
-        "tools": [tools.canonical(tool, names, facts, lost) for tool in offered.values()] or None,
-        "tool_choice": tools.choice(request, offered, names, facts, lost, thinks=thinking.is_on(thoughts)),
-        "stop_sequences": stop_there or None,
-        "max_tokens": _max_tokens(request, facts, size),
-        "thinking": thoughts,
-        "output_config": _output_config(request, facts),
-        "session_id": _session_id(request),
-    }
-    return Prepared(
-        request={key: value for key, value in canonical.items() if value is not None},
-        tool_names=names.back,
-        tool_ids=frozenset(reader.tool_ids),
-        stop_sequences=tuple(stop_here),
-        lost=lost,
-    )
+    canonical = request | {"messages": messages, "thinking": thoughts}
+    stop_here: list[str] = []
+    if "system" in request:
+        canonical["system"] = _system(request["system"], facts, reader)
+    if "tools" in request:
+        canonical["tools"] = [tools.canonical(tool, names, facts, lost) for tool in offered.values()] or None
+    if "tool_choice" in request:
+        canonical["tool_choice"] = tools.choice(request, offered, names, facts, lost, thinks=thinks)
+    if "stop_sequences" in request:
+        stop_here, canonical["stop_sequences"] = _stop_sequences(request["stop_sequences"], facts)
+    if "max_tokens" in request:
+        canonical["max_tokens"] = _max_tokens(request, facts, size)
+    if "output_config" in request:
+        canonical["output_config"] = _output_config(request["output_config"], facts)
+    if "metadata" in request:
+        canonical["session_id"] = _session_id(request["metadata"])
+    if None in canonical.values():
+        canonical = {key: value for key, value in canonical.items() if value is not None}
+    return Prepared(canonical, names.back, reader.tool_ids, tuple(stop_here), lost)
 
 
 def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[str, str], *, thinks: bool) -> list[Message]:
     """The conversation, one repair after the other."""
-    messages = [read for message in request["messages"] if (read := _read(message, reader, lost))]
+    messages = _read(request["messages"], reader, lost)
     if facts.mid_system == "fold":
         messages = turns.fold_system(messages)
-    messages = pair(messages, facts)
+    if reader.tool_ids or reader.has_results:
+        messages = pair(messages, facts)
     if facts.tool_result_images == "followup" and reader.has_files:
         messages = show_after_results(messages)
-    if facts.merge_roles:
+    if facts.merge_roles and len(messages) > 1:
         messages = turns.merge_roles(messages)
     messages = turns.user_first(messages)
     if facts.prefill == "drop":
@@ -106,17 +111,21 @@ def _refuse_new_image(messages: list[Message]) -> None:
             )
 
 
-def _read(message: Message, reader: BlockReader, lost: dict[str, str]) -> Message | None:
-    """The message in blocks that mappings read; None if nothing is left of it and it is no user's turn."""
-    for key in message:
-        if key not in _READ:
-            lost[f"messages.{key}"] = "the provider knows nothing like it"
-    role: str = message["role"]
-    role = _ROLES.get(role, role)
-    content = reader.read(role, message.get("content"))
-    if content:
-        return {"role": role, "content": content}
-    return turns.empty() if role == "user" else None
+def _read(messages: list[Message], reader: BlockReader, lost: dict[str, str]) -> list[Message]:
+    """The messages in blocks that mappings read; without those of which nothing is left, unless it is a user's turn."""
+    read = []
+    for message in messages:
+        for key in message:
+            if key not in _READ:
+                lost[f"messages.{key}"] = "the provider knows nothing like it"
+        role: str = message["role"]
+        role = _ROLES.get(role, role)
+        content = reader.read(role, message.get("content"))
+        if content:
+            read.append({"role": role, "content": content})
+        elif role == "user":
+            read.append(turns.empty())
+    return read
 
 
 def _without_prefill(messages: list[Message], request: Request) -> list[Message]:
@@ -131,27 +140,28 @@ def _without_prefill(messages: list[Message], request: Request) -> list[Message]
     return messages
 
 
-def _system(request: Request, facts: Facts, reader: BlockReader) -> list[Block] | None:
-    """The system prompt, without Claude Code's line that would make every conversation begin differently (R14)."""
-    blocks = reader.read("system", request.get("system"))
-    if facts.attribution == "drop":
-        blocks = [block for block in map(without_attribution, blocks) if block["text"]]
-    return blocks or None
+def _system(prompt: str | list[Block] | None, facts: Facts, reader: BlockReader) -> list[Block] | None:
+    blocks = reader.read("system", prompt)
+    return (without_attribution(blocks) if facts.attribution == "drop" else blocks) or None
 
 
-def without_attribution(block: Block) -> Block:
-    """A block of the system prompt without Claude Code's line in it; its text is empty where there was nothing else."""
-    if not block["text"].startswith(_ATTRIBUTION):
-        return block
-    return {"type": "text", "text": block["text"].partition("\n")[2]}
+def without_attribution(prompt: list[Block]) -> list[Block]:
+    """A system prompt without Claude Code's line, which would make every conversation begin differently (R14)."""
+    kept = []
+    for block in prompt:
+        if block["text"].startswith(_ATTRIBUTION):
+            block = {"type": "text", "text": block["text"].partition("\n")[2]}
+        if block["text"]:
+            kept.append(block)
+    return kept
 
 
-def _stop_sequences(request: Request, facts: Facts) -> tuple[list[str], list[str]]:
+def _stop_sequences(asked: list[str] | None, facts: Facts) -> tuple[list[str], list[str] | None]:
     """The stop sequences that are enforced here, and those that the provider takes (R23)."""
-    sequences = [sequence for sequence in request.get("stop_sequences") or [] if sequence]
+    sequences = [sequence for sequence in asked or () if sequence]
     taken = 0 if facts.stop_sequences == "enforced" else facts.max_stop
     there = sequences[:taken]
-    return sequences[len(there) :], there
+    return sequences[len(there) :], there or None
 
 
 def _max_tokens(request: Request, facts: Facts, size: int | None) -> int | None:
@@ -173,18 +183,18 @@ _BYTES_A_TOKEN = 2
 """Fewer than any text has: a request that fits by this measure needs no closer look."""
 
 
-def _output_config(request: Request, facts: Facts) -> dict[str, Any] | None:
+def _output_config(config: dict[str, Any] | None, facts: Facts) -> dict[str, Any] | None:
     """Without the effort, which belongs to `thinking` here, and with a schema that the provider takes."""
-    told = {key: value for key, value in (request.get("output_config") or {}).items() if key != "effort"}
+    told = {key: value for key, value in (config or {}).items() if key != "effort"}
     format = told.get("format")
     if format and format.get("schema"):
         told["format"] = format | {"schema": schema.clean(format["schema"], facts.schema)}
     return told or None
 
 
-def _session_id(request: Request) -> str | None:
+def _session_id(metadata: dict[str, Any] | None) -> str | None:
     """Which conversation it is, for a provider's cache: of what Claude Code tells of the person, this names nobody (R24)."""
-    told = (request.get("metadata") or {}).get("user_id")
+    told = (metadata or {}).get("user_id")
     named = _SESSION.search(told) if isinstance(told, str) else None
     return named[1] if named else None
 

@@ -23,7 +23,7 @@ def adapt(request: Request, facts: Facts, lost: dict[str, str]) -> Request:
         changed["messages"] = [message for message in messages if message["role"] == "system" or message["content"]]
     system = request.get("system")
     if facts.attribution == "drop" and isinstance(system, list):
-        kept = [block for block in map(without_attribution, system) if block["text"]]
+        kept = without_attribution(system)
         if kept != system:
             changed["system"] = kept
     return request | changed if changed else request

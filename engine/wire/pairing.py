@@ -26,7 +26,12 @@ def pair(messages: Iterable[Message], facts: Facts) -> list[Message]:
     """
     pairing = _Pairing(facts)
     for message in messages:
-        pairing.add(message)
+        if message["role"] == "assistant":
+            pairing.call(message)
+        elif message["role"] == "user":
+            pairing.answer(message)
+        else:
+            pairing.append(message)
     return pairing.messages
 
 
@@ -38,19 +43,11 @@ class _Pairing:
         self._waiting: dict[str, list[Block]] = {}  # by the client's id: results still to be filled in
         self._answer: Message | None = None  # the user message just made for results, as long as nothing follows it
 
-    def add(self, message: Message) -> None:
-        if message["role"] == "assistant":
-            self._call(message)
-        elif message["role"] == "user":
-            self._answer_calls(message)
-        else:
-            self._append(message)
-
-    def _append(self, message: Message) -> None:
+    def append(self, message: Message) -> None:
         self.messages.append(message)
         self._answer = None
 
-    def _call(self, message: Message) -> None:
+    def call(self, message: Message) -> None:
         content, results = [], []
         waiting: dict[str, list[Block]] = {}
         for block in message["content"]:
@@ -61,12 +58,11 @@ class _Pairing:
                 if result["tool_use_id"] != block["id"]:
                     block = block | {"id": result["tool_use_id"]}
             content.append(block)
-        self._append({"role": "assistant", "content": content})
+        self.append({"role": "assistant", "content": content})
         if results:
             self._waiting |= waiting
-            answer = {"role": "user", "content": results}
-            self._append(answer)
-            self._answer = answer
+            self._answer = {"role": "user", "content": results}
+            self.messages.append(self._answer)
 
     def _expected(self, call: Block) -> Block:
         """The result that a call has as long as nobody gives another."""
@@ -75,7 +71,7 @@ class _Pairing:
         cancelled = _CANCELLED[self._facts.tool_errors]
         return {"type": "tool_result", "tool_use_id": id, "name": call["name"], "content": cancelled, "is_error": True}
 
-    def _answer_calls(self, message: Message) -> None:
+    def answer(self, message: Message) -> None:
         said: list[Block] = []
         for block in message["content"]:
             if block["type"] != "tool_result":
@@ -92,7 +88,7 @@ class _Pairing:
             self._answer["content"] += said
             self._answer = None
         elif said:
-            self._append({"role": "user", "content": said})
+            self.append({"role": "user", "content": said})
 
 
 def show_after_results(messages: Iterable[Message]) -> list[Message]:

@@ -51,25 +51,29 @@ def _hashed(word: str, limit: int) -> str:
     return f"{_ODD.sub('_', word)[: limit - _HASH - 1]}_{digest[:_HASH]}"
 
 
-class ToolNames:
-    """The client's tool names as the provider takes them. `back` leads from those that had to change to the client's."""
+class ToolNames(dict[str, str]):
+    """The client's tool names as the provider takes them, each made when it is asked for.
+
+    `back` leads from those that had to change to the client's.
+    """
+
+    __slots__ = ("_facts", "_taken", "back")
 
     def __init__(self, declared: Iterable[str], facts: Facts) -> None:
         self.back: dict[str, str] = {}
-        self._limit = facts.tool_name_max
-        self._letter_first = facts.tool_names == "letter_first"
-        self._known = {name: name for name in declared if is_fit(name, self._limit) and self._begun(name) == name}
-        self._taken = set(self._known)
+        self._facts = facts
+        for name in declared:
+            if is_fit(name, facts.tool_name_max) and self._begun(name) == name:
+                self[name] = name
+        self._taken = set(self)
 
-    def __getitem__(self, name: str) -> str:
-        known = self._known.get(name)
-        if known is None:
-            self._known[name] = known = fit(self._begun(name), self._limit, self._taken)
-            self._taken.add(known)
-            if known != name:
-                self.back[known] = name
+    def __missing__(self, name: str) -> str:
+        self[name] = known = fit(self._begun(name), self._facts.tool_name_max, self._taken)
+        self._taken.add(known)
+        if known != name:
+            self.back[known] = name
         return known
 
     def _begun(self, name: str) -> str:
         """The name with a beginning that the provider takes."""
-        return name if not self._letter_first or _begins_with_letter(name) else f"_{name}"
+        return name if self._facts.tool_names == "any" or _begins_with_letter(name) else f"_{name}"

@@ -20,8 +20,10 @@ def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict
 
     Raises ApiError when they are more than the provider takes (G08): which to leave out is for the client to say.
     """
-    tools = request.get("tools") or []
-    if tools and not facts.tools:
+    tools = request.get("tools")
+    if not tools:
+        return {}
+    if not facts.tools:
         lost["tools"] = "this model calls no tools"
         return {}
     if (request.get("tool_choice") or {}).get("type") == "none" and "none" not in facts.tool_choices:
@@ -73,7 +75,7 @@ def choice(
     request: dict[str, Any], tools: Collection[str], names: ToolNames, facts: Facts, lost: dict[str, str], *, thinks: bool
 ) -> Any:
     """The tool choice that the provider can be given; None where there is nothing to choose from (G11)."""
-    asked = request.get("tool_choice")
+    asked = request["tool_choice"]
     if not tools or not asked or asked["type"] not in ("any", "tool"):
         return asked if tools else None
     if thinks and not facts.forced_tools_with_thinking:  # T06

@@ -58,12 +58,12 @@ def merge_roles(messages: Iterable[Message]) -> list[Message]:
 
 def user_first(messages: list[Message]) -> list[Message]:
     """A conversation begins with the user, system messages aside."""
-    start = 0
-    while start < len(messages) and messages[start]["role"] == "system":
-        start += 1
-    if messages[start:] and messages[start]["role"] == "user":
-        return messages
-    return [*messages[:start], empty(), *messages[start:]]
+    for place, message in enumerate(messages):
+        if message["role"] == "user":
+            return messages
+        if message["role"] != "system":
+            return [*messages[:place], empty(), *messages[place:]]
+    return [*messages, empty()]
 
 
 def bridge_results(messages: Iterable[Message]) -> list[Message]:
