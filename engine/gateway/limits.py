@@ -1,6 +1,6 @@
 """How many requests are served: at once, and a minute; for all, and for each key."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from math import ceil
 from time import monotonic
@@ -19,20 +19,21 @@ class Limiter:
     def __init__(self, clock: Callable[[], float] = monotonic):
         self._clock = clock
         self._running: Counter[str] = Counter()
-        self._begun: dict[str, deque[float]] = {}
+        self._begun: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def admit(self, key: str | None, config: Config) -> tuple[str, ...]:
         """The places that a request of the key of this name takes, until it leaves them. Raises ApiError where it is one too
         many."""
-        places: tuple[str, ...] = (ALL,)
-        self._check(ALL, config.limits)
+        places = {ALL: config.limits}
         if key is not None and key in config.api_keys:
-            places = (ALL, key)
-            self._check(key, config.api_keys[key].limits)
-        for name in places:
+            places[key] = config.api_keys[key].limits
+        for name, limits in places.items():
+            self._check(name, limits)
+        for name, limits in places.items():
             self._running[name] += 1
-            self._begun.setdefault(name, deque()).append(self._clock())
-        return places
+            if limits.requests_per_minute is not None:
+                self._begun[name].append(self._clock())
+        return tuple(places)
 
     def leave(self, places: tuple[str, ...]) -> None:
         """The request that took these places is over."""
@@ -40,12 +41,14 @@ class Limiter:
             self._running[name] -= 1
 
     def _check(self, name: str, limits: Limits) -> None:
-        begun, now = self._begun.get(name, deque()), self._clock()
-        while begun and (limits.requests_per_minute is None or begun[0] <= now - MINUTE):
-            begun.popleft()
         if limits.concurrent is not None and self._running[name] >= limits.concurrent:
             raise self._at_once(name, limits.concurrent)
-        if limits.requests_per_minute is not None and len(begun) >= limits.requests_per_minute:
+        if limits.requests_per_minute is None:
+            return
+        begun, now = self._begun[name], self._clock()
+        while begun and begun[0] <= now - MINUTE:
+            begun.popleft()
+        if len(begun) >= limits.requests_per_minute:
             wait = begun[0] + MINUTE - now
             words = f"ccproxy: more than {limits.requests_per_minute} requests a minute{_whose(name)}"
             raise ApiError(429, "rate_limit_error", words, retry_after=str(ceil(wait)))
