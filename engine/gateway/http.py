@@ -93,11 +93,11 @@ def json(value: Any) -> bytes:
 
 
 def start(send: Send, status: int, headers: Headers) -> Awaitable[None]:
-    told = list(headers)
-    plain = "".join([value for _, value in told])
-    if len(plain) > LONGEST_LINE or not (plain.isascii() and plain.isprintable()):
-        told = [(name, one_line(value)) for name, value in told]
-    lines = [(name.encode(), value.encode()) for name, value in told]
+    lines = []
+    for name, value in headers:
+        if len(value) > LONGEST_LINE or not (value.isascii() and value.isprintable()):
+            value = one_line(value)
+        lines.append((name.encode(), value.encode()))
     return send({"type": "http.response.start", "status": status, "headers": lines})
 
 
