@@ -44,7 +44,6 @@ class Sections:
         self.model = model
         self.key = key
         self.client = client or {}
-        self.known = mapping.model_facts(model)
         self.facts = _facts_of(mapping, model)
         self.streams = streams or self.facts.whole_answers == "streamed"
 
@@ -96,7 +95,7 @@ class Sections:
 
     def error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
         """The client's error for what a provider has told of one."""
-        window = self.known.get("context")
+        window = self.mapping.model_facts(self.model).get("context")
         error = errors.from_provider(self.provider, status, told, headers, context_window=window, key=self.key)
         if self.key:  # which may be in a code as well
             error.message = error.message.replace(self.key, "[key]")
