@@ -10,22 +10,23 @@ from engine.mapping.namespaces import namespace
 from engine.mapping.selectors import Selector, compile_selector, fields_of
 
 
-def compiled(text: str, names: str = "", condition: bool = False) -> Selector:
-    """The expression over names in scope, or else over one value, whose variable is `given`."""
+def compiled(text: str, names: str = "", condition: bool = False, texts: str = "") -> Selector:
+    """The expression over names in scope, some of them texts, or else over one value, whose variable is `given`."""
     numbers = count(1)
     return compile_selector(
         text,
         functions=FUNCTIONS,
         fresh=lambda: f"_{next(numbers)}",
         names={name: name for name in names.split()} or None,
+        texts=texts.split(),
         current=None if names else "given",
         condition=condition,
     )
 
 
-def python(text: str, names: str = "", condition: bool = False) -> str:
+def python(text: str, names: str = "", condition: bool = False, texts: str = "") -> str:
     """The Python that the expression becomes."""
-    return ast.unparse(ast.fix_missing_locations(compiled(text, names, condition).expression))
+    return ast.unparse(ast.fix_missing_locations(compiled(text, names, condition, texts).expression))
 
 
 def selection(text: str, names: str = "", condition: bool = False) -> Callable[..., Any]:

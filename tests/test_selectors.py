@@ -140,6 +140,14 @@ def test_condition_is_a_plain_test() -> None:
     )
 
 
+def test_a_name_that_is_a_text_needs_no_check() -> None:
+    assert python("matches(model, 'x')", "model tool", texts="model") == "matches(model, 'x')"
+    assert python("matches(tool, 'x')", "model tool", texts="model") == "_checked_matches(tool, 'x')"
+    assert python("model", "model", condition=True, texts="model") == "model"
+    with pytest.raises(SelectorError, match="a string or null has no items"):
+        compiled("model[0]", "model", texts="model")
+
+
 @pytest.mark.parametrize(("text", "boolean"), [("tool == `2`", True), ("!tool", True), ("tool > `2`", False), ("tool", False)])
 def test_boolean_is_known(text: str, boolean: bool) -> None:
     assert compiled(text, "tool").is_boolean is boolean

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, ClassVar, TypeVar
 
-from . import nodes, selectors, templates
+from . import nodes, selectors, templates, words
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
 from .mapping import FILE, Section
@@ -61,6 +61,7 @@ class _Writer:
         self.problems = compiler.problems
         self.name = name
         self.parameters = list(parameters)
+        self.texts = {name for name in parameters if name in words.TEXTS}
         self.reserved = {*namespace(compiler.functions), *keyword.kwlist}
         self.scope: dict[str, str] = {}
         self.count = 0
@@ -110,7 +111,12 @@ class _Writer:
     def select(self, node: nodes.Select, *, condition: bool = False) -> selectors.Selector:
         try:
             made = selectors.compile_selector(
-                node.text, names=self.scope, functions=self.compiler.functions, fresh=self.fresh, condition=condition
+                node.text,
+                names=self.scope,
+                texts=self.texts,
+                functions=self.compiler.functions,
+                fresh=self.fresh,
+                condition=condition,
             )
         except SelectorError as error:
             for each in (error, *error.others):

@@ -6,7 +6,7 @@ unless all guards hold. Where a value is needed twice, it gets a name on its way
 """
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,7 @@ LIST: Kinds = frozenset({"list"})
 OBJECT: Kinds = frozenset({"object"})
 NULL: Kinds = frozenset({"null"})
 NUMBER: Kinds = frozenset({"number"})
+TEXT: Kinds = frozenset({"string", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,19 @@ def compile_selector(
     functions: Mapping[str, Function],
     fresh: Callable[[], str],
     names: Mapping[str, str] | None = None,
+    texts: Collection[str] = (),
     current: str | None = None,
     condition: bool = False,
 ) -> Selector:
     """Compile an expression.
 
-    `names` is the closed scope that it starts from: the names of the language and the variables that hold them. Or
-    `current` is the variable of the value that it is about, as in plain JMESPath. `fresh` gives new variables. A
-    `condition` is compiled to what Python takes for true where JMESPath does. Raises SelectorError.
+    `names` is the closed scope that it starts from: the names of the language and the variables that hold them; those
+    among `texts` hold a text or null. Or `current` is the variable of the value that it is about, as in plain JMESPath.
+    `fresh` gives new variables. A `condition` is compiled to what Python takes for true where JMESPath does. Raises
+    SelectorError.
     """
     tree = parse(text)
-    writer = _Writer(functions, fresh, names or {}, text, tree)
+    writer = _Writer(functions, fresh, names or {}, texts, text, tree)
     start = None if current is None else _Value(load(current))
     value = _Value(writer.condition(tree, start), BOOLEAN) if condition else writer.value(tree, start)
     if writer.errors:
@@ -111,11 +114,18 @@ class _Writer:
     """
 
     def __init__(
-        self, functions: Mapping[str, Function], fresh: Callable[[], str], names: Mapping[str, str], text: str, tree: Node
+        self,
+        functions: Mapping[str, Function],
+        fresh: Callable[[], str],
+        names: Mapping[str, str],
+        texts: Collection[str],
+        text: str,
+        tree: Node,
     ):
         self.functions = functions
         self.fresh = fresh
         self.names = names
+        self.texts = texts
         self.text = text
         self.tree = tree
         self.errors: list[SelectorError] = []
@@ -208,7 +218,7 @@ class _Writer:
             hint = suggest(name, self.names) or (f"; a text is written '{name}'" if self._is_quoted(node) else "")
             return self._error(node, f"unknown name {name!r}{hint}")
         self.reads.append((name,))
-        return _Value(load(self.names[name]), path=(name,))
+        return _Value(load(self.names[name]), TEXT if name in self.texts else JSON, path=(name,))
 
     def _deeper(self, path: Path | None, key: str) -> Path | None:
         """A field reads its own path instead of that of the value it is of."""

@@ -62,6 +62,9 @@ SECTIONS = {
     ),
 }
 
+TEXTS = ("base_url", "model", "key")
+"""The names of sections that hold a text or null; what the others hold may be anything."""
+
 ENDPOINT = ("url", "headers")
 ERROR = ("message", "type", "code", "details")
 COUNT = ("input_tokens",)
