@@ -78,6 +78,11 @@ def test_every_line_of_generated_code_comes_from_a_file() -> None:
                 assert source.line(node.lineno % FILE).strip()
 
 
+def test_variables_are_used_again() -> None:
+    """Each call pays for every variable of its function."""
+    assert load_mapping("openai").sections["stream"].function.__code__.co_nlocals < 50
+
+
 def test_what_is_lost_is_told_with_its_reason() -> None:
     told = load_mapping("openai-chat").lost({"model": "m", "messages": [], "top_k": 1, "brand_new": 2})
     assert told == {"top_k": "the provider has no top_k", "brand_new": "the mapping 'openai-chat' says nothing about it"}

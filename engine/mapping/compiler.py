@@ -7,7 +7,8 @@ of the YAML that it came from (mapping.FILE).
 import ast
 import keyword
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,7 +65,7 @@ class _Writer:
         self.texts = {name for name in parameters if name in words.TEXTS}
         self.reserved = {*namespace(compiler.functions), *keyword.kwlist}
         self.scope: dict[str, str] = {}
-        self.count = 0
+        self.counts: Counter[str] = Counter()
         self.using: list[str] = []
         self.reads: set[tuple[str, ...]] = set()
         self.drops: dict[str, str] = {}
@@ -81,9 +82,16 @@ class _Writer:
     # Names
 
     def fresh(self, kind: str = "found") -> str:
-        """A new variable. No name of the language ends in two underscores and a number, so none is met."""
-        self.count += 1
-        return f"{kind}__{self.count}"
+        """A variable that is free. No name of the language ends in two underscores and a number, so none is met."""
+        self.counts[kind] += 1
+        return f"{kind}__{self.counts[kind]}"
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """The variables that are made in the block are free again after it: a call pays for each that its function has."""
+        counts = self.counts.copy()
+        yield
+        self.counts = counts
 
     def _variable(self, name: str) -> str:
         return f"{name}_" if name in self.reserved else name
@@ -172,7 +180,8 @@ class _Writer:
         """Statements that hand the node's value to the sink, once or, where it is absent, not at all."""
         if self._is_sure(node):
             return [self._stamp(sink(self._sure(node)), node.place)]
-        statements = self._EMIT[type(node)](self, node, sink)
+        with self._apart():
+            statements = self._EMIT[type(node)](self, node, sink)
         return [self._stamp(statement, node.place) for statement in statements]
 
     def _select(self, node: nodes.Select, sink: Sink) -> list[ast.stmt]:
@@ -257,7 +266,8 @@ class _Writer:
     def contribute(self, node: nodes.Node, items: str) -> list[ast.stmt]:
         """Statements that append what the node contributes, none, one or several, to the list of that variable."""
         spread = self._CONTRIBUTE.get(type(node))
-        statements = spread(self, node, items) if spread else self.emit(node, partial(_append, items))
+        with self._apart():
+            statements = spread(self, node, items) if spread else self.emit(node, partial(_append, items))
         return [self._stamp(statement, node.place) for statement in statements]
 
     def _record_item(self, node: nodes.Record, items: str) -> list[ast.stmt]:
