@@ -118,7 +118,7 @@ def test_reads_are_the_paths_of_plain_fields(text: str, reads: set[tuple[str, ..
         ),
         (
             "tool[?type == 'x'].id",
-            "[_2 for _1 in tool if type(_1) is dict and _1.get('type') == 'x' and ((_2 := _1.get('id')) is not None)]"
+            "[_2 for _1 in tool if type(_1) is dict and _1.get('type') == 'x' for _2 in [_1.get('id')] if _2 is not None]"
             " if type(tool) is list else None",
         ),
         ("tool == 'x' || tool == 'y'", "tool == 'x' or tool == 'y'"),
@@ -135,7 +135,7 @@ def test_python_is_what_one_would_write(text: str, expected: str) -> None:
 
 def test_condition_is_a_plain_test() -> None:
     assert python("tool[?a] && !(tool == 'x')", "tool", condition=True) == (
-        "type(tool) is list and [_1 for _1 in tool if type(_1) is dict and (_2 := _1.get('a')) is not None"
+        "type(tool) is list and [_1 for _1 in tool if type(_1) is dict for _2 in [_1.get('a')] if _2 is not None"
         " and (_2 or type(_2) in _NUMBERS)] and (not tool == 'x')"
     )
 

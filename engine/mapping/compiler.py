@@ -294,11 +294,15 @@ class _Writer:
             body = [*self._twin(variable), *body] or [ast.Pass()]
         guard, made = (source.test, source.body) if isinstance(source, ast.IfExp) else (None, source)
         if isinstance(made, ast.ListComp):  # whose loop can be this one
-            [loop] = made.generators
             body = [_assign(variable, made.elt), *body]
-            body = [_if(test, body) for test in loop.ifs] or body
-            each: ast.stmt = ast.For(loop.target, loop.iter, body, [])
-            return [_if(guard, [each]) if guard else each]
+            for loop in reversed(made.generators):
+                body = [_if(test, body) for test in loop.ifs] or body
+                match loop.iter:
+                    case ast.List([value]):
+                        body = [ast.Assign([loop.target], value), *body]
+                    case each:
+                        body = [ast.For(loop.target, each, body, [])]
+            return [_if(guard, body)] if guard else body
         if not isinstance(source, ast.Name):
             found = self.fresh("each")
             test: ast.expr = ast.NamedExpr(_store(found), source)

@@ -28,6 +28,7 @@ from .trees import (
     item,
     json_tree,
     load,
+    loops,
     negation,
 )
 
@@ -291,8 +292,7 @@ class _Writer:
         if made.kinds >= NULL:
             first, result = self._named(result)
             tests.append(is_not_none(first))
-        loop = ast.comprehension(ast.Name(name, ast.Store()), items, [every(tests)] if tests else [], 0)
-        return _Value(ast.ListComp(result, [loop]), LIST, guards)
+        return _Value(ast.ListComp(result, loops(ast.Name(name, ast.Store()), items, tests)), LIST, guards)
 
     # New values
 

@@ -1,7 +1,7 @@
 """Python's syntax trees, in a word each."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .reading import MAX_DEPTH, TOO_DEEP, SelectorError
@@ -72,6 +72,25 @@ def _fact(test: ast.expr) -> tuple[str, str | None] | None:
         case ast.Compare(ast.Name(name), [ast.IsNot()], [ast.Constant(None)]):
             return name, None
     return None
+
+
+def loops(target: ast.expr, items: ast.expr, tests: Sequence[ast.expr]) -> list[ast.comprehension]:
+    """The loops of a comprehension over the items that pass the tests.
+
+    A value that a test names has a loop of its own, `for x in [value]`, which Python takes for an assignment: `:=` would make
+    it a variable of the function around, which each call pays for.
+    """
+    made: list[tuple[ast.expr, ast.expr, list[ast.expr]]] = [(target, items, [])]
+    for test in _operands(every(tests), ast.And) if tests else ():
+        match test:
+            case ast.Compare(ast.NamedExpr(name, value)) if not binds(value):
+                made.append((name, ast.List([value], ast.Load()), []))
+                test = ast.Compare(load(name.id), test.ops, test.comparators)
+            case ast.Compare(ast.Call(ast.Name(), [ast.NamedExpr(name, value)])) if not binds(value):
+                made.append((name, ast.List([value], ast.Load()), []))
+                test = ast.Compare(call("type", load(name.id)), test.ops, test.comparators)
+        made[-1][2].append(test)
+    return [ast.comprehension(name, value, [every(tests)] if tests else [], 0) for name, value, tests in made]
 
 
 def binds(value: ast.expr) -> bool:
