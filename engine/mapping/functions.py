@@ -72,7 +72,7 @@ def difference(number: Any, *others: Any) -> Number | None:
     for other in others:
         if type(other) in NUMBERS:
             left -= other
-    return max(0, left)
+    return left if left > 0 else 0
 
 
 @function
