@@ -29,10 +29,10 @@ def python(text: str, names: str = "", condition: bool = False, texts: str = "")
     return ast.unparse(ast.fix_missing_locations(compiled(text, names, condition, texts).expression))
 
 
-def selection(text: str, names: str = "", condition: bool = False) -> Callable[..., Any]:
-    """The expression as a function of its names or of the value that it is about."""
+def selection(text: str, names: str = "", condition: bool = False, beside: str = "") -> Callable[..., Any]:
+    """The expression as a function of its names or of the value that it is about, and of what is passed beside these."""
     made = compiled(text, names, condition)
-    parameters = [ast.arg(name) for name in names.split() or ["given"]]
+    parameters = [ast.arg(name) for name in [*(names.split() or ["given"]), *beside.split()]]
     arguments = ast.arguments([], parameters, None, [], [], None, [])
     twins = [ast.parse(f"{fields_of(name)} = {name} if type({name}) is dict else {{}}").body[0] for name in made.fields]
     function = ast.FunctionDef("selection", arguments, [*twins, ast.Return(made.expression)], [], None, None)

@@ -233,12 +233,12 @@ def _formed(*forms: str) -> st.SearchStrategy[str]:
     """Expressions of these forms, `{}` being any expression."""
 
     def fill(form: str) -> st.SearchStrategy[str]:
-        return st.tuples(*[_EXPRESSIONS] * form.count("{}")).map(lambda parts: form.format(*parts))
+        return st.tuples(*[EXPRESSIONS] * form.count("{}")).map(lambda parts: form.format(*parts))
 
     return st.sampled_from(forms).flatmap(fill)
 
 
-_EXPRESSIONS: st.SearchStrategy[str] = st.deferred(lambda: _LEAVES | _LEAVES | _LEAVES | _STEPS | _STEPS | _LOGIC | _CALLS)
+EXPRESSIONS: st.SearchStrategy[str] = st.deferred(lambda: _LEAVES | _LEAVES | _LEAVES | _STEPS | _STEPS | _LOGIC | _CALLS)
 _LEAVES: st.SearchStrategy[str] = st.sampled_from(
     [
         *[
@@ -299,9 +299,9 @@ _CALLS: st.SearchStrategy[str] = _formed(
     *["contains({}, {})", "starts_with({}, {})", "ends_with({}, 'a')", "join('a', {})", "map(&{}, {})"],
     *["sort_by({}, &{})", "max_by({}, &{})", "min_by({}, &{})", "a.length({})", "{}[*].type(@)"],
 )
-_SCALARS = st.sampled_from([None, True, False, 0, 1, -1, 2.5, 0.0, "", "a", "b", "1", "-2.5"])
+SCALARS = st.sampled_from([None, True, False, 0, 1, -1, 2.5, 0.0, "", "a", "b", "1", "-2.5"])
 _DOCUMENTS = st.recursive(
-    _SCALARS,
+    SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=12,
 )
@@ -333,7 +333,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
-@given(_EXPRESSIONS, _DOCUMENTS)
+@given(EXPRESSIONS, _DOCUMENTS)
 def test_any_expression_means_what_jmespath_means(text: str, document: Any) -> None:
     if refusal := _refusal(text):
         # Refused ahead of its time; jmespath finds out when it gets there, if it does.
@@ -347,7 +347,7 @@ def test_any_expression_means_what_jmespath_means(text: str, document: Any) -> N
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
-@given(_EXPRESSIONS, _SCOPES)
+@given(EXPRESSIONS, _SCOPES)
 @example("`null`.[a, a]", {"a": 1, "b": None, "c": None})
 def test_names_are_as_the_fields_of_one_document(text: str, scope: dict[str, Any]) -> None:
     if not _refusal(text, "a b c"):

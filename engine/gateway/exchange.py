@@ -1,14 +1,16 @@
 """One request's translation there and back, without the network."""
 
 from collections.abc import Mapping as Headers
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from engine.gateway.sections import Sections, tokens_of
 from engine.mapping.mapping import Mapping
+from engine.mapping.opaque import passed_as
 from engine.wire import framing, history, reasoning, searches, tokens, tools
 from engine.wire.assembler import Assembler, fold
 from engine.wire.errors import ApiError
+from engine.wire.likeness import Likeness
 
 Event = dict[str, Any]
 
@@ -50,7 +52,6 @@ class Exchange(Sections):
         self.body: dict[str, Any] = self.run(mapping.request, self.prepared.request, model)
         self.failure: ApiError | None = None
         self.asked = request
-        self._decoder = framing.DECODERS[mapping.framing]()
         self._requests = 1
         self._assembler = self._fresh_assembler()
 
@@ -71,6 +72,13 @@ class Exchange(Sections):
             words_last=thinking.get("display") in OF_CLAUDE_CODE,
             single_call=self.facts.single_call == "enforced" and bool(choice.get("disable_parallel_tool_use")),
         )
+
+    @cached_property
+    def _decoder(self) -> framing.Decoder:
+        decoder = framing.DECODERS[self.mapping.framing]()
+        if isinstance(decoder, framing.SSE):
+            decoder.read = Likeness(partial(passed_as, self.mapping.stream, self.model)).read
+        return decoder
 
     @property
     def request(self) -> dict[str, Any]:
@@ -124,7 +132,7 @@ class Exchange(Sections):
             return False
         self._requests += 1
         self._assembler.go_on()
-        self._decoder = framing.DECODERS[self.mapping.framing]()
+        del self._decoder
         self.body = self.run(self.mapping.request, self.prepared.request | {"continuation": token}, self.model)
         return True
 
@@ -140,7 +148,8 @@ class Exchange(Sections):
     def _translate(self, chunks: list[Any]) -> None:
         stream, model, hear = self.mapping.stream, self.model, self._assembler.hear
         for chunk in chunks:
-            for delta in stream(chunk, model):  # what `_hear` does, without a call for each chunk
+            # What `_hear` does, without a call for each chunk. A tuple holds the deltas themselves (likeness.py).
+            for delta in chunk if type(chunk) is tuple else stream(chunk, model):
                 hear(self._error_delta(delta) if "error" in delta else delta)
 
     def _hear(self, deltas: list[dict[str, Any]]) -> None:

@@ -1,0 +1,77 @@
+"""Most chunks of a stream are like the one before, but for a text: that text is then all that is read.
+
+Where a chunk differs from the last in one string, and this string is known to become a delta as it is, and nothing else
+to come of the chunk, then of those that follow with the same bytes around it only the string is parsed.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_MARK = "the text that differs"
+
+TRIES = 3
+"""How often it is looked whether a chunk is like the last: some providers say something new with each."""
+
+WORTH = 10
+"""Chunks that have to be like one another for that to be looked for again: some tell the second in which each is sent."""
+
+
+class Likeness:
+    """Reads the chunks of one stream. `becomes`: a chunk and a text in it -> the kind of delta that any text in its place
+    becomes, where that is all that comes of the chunk; else None."""
+
+    def __init__(self, becomes: Callable[[Any, str], str | None]) -> None:
+        self._becomes = becomes
+        self._last = b""
+        self._tries = TRIES
+        self._served = 0
+        self._kind = ""
+        self._before, self._after = b"\n", b""  # which no data begin with
+        self._start = self._end = 0  # of the string, in data that are like the last, the latter from their end
+
+    def read(self, data: bytes) -> Any:
+        """The chunk that is a JSON text; of one that is like the last a tuple, its delta. Raises ValueError."""
+        if data.startswith(self._before) and data.endswith(self._after):
+            try:
+                text = orjson.loads(data[self._start : self._end])
+            except ValueError:  # more than the one string differs
+                text = ""
+            if text:
+                self._served += 1
+                return ({self._kind: text},)
+        chunk = orjson.loads(data)
+        if self._served >= WORTH:
+            self._tries = TRIES
+        if self._tries and self._last:
+            self._tries -= 1
+            self._served = 0
+            self._compare(data)
+        self._last = data
+        return chunk
+
+    def _compare(self, data: bytes) -> None:
+        """Look for a string in which alone the data differ from the last."""
+        string = _STRING.match(data, data.rfind(b'"', 0, _first_difference(data, self._last)))
+        if string is None:
+            return
+        before, after = data[: string.start() + 1], data[string.end() - 1 :]
+        if not self._last.endswith(after) or len(after) == 1:
+            return
+        # Where that is no string, or one that is no value, this is no JSON, or the mark is nowhere in it.
+        with suppress(ValueError):
+            chunk = orjson.loads(before + _MARK.encode() + after)
+            if kind := self._becomes(chunk, _MARK):
+                self._kind, self._before, self._after = kind, before, after
+                self._start, self._end = len(before) - 1, 1 - len(after)
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    """The index of the first byte in which they differ."""
+    length = min(len(one), len(other))
+    difference = int.from_bytes(one[:length]) ^ int.from_bytes(other[:length])
+    return length - (difference.bit_length() + 7) // 8

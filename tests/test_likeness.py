@@ -1,0 +1,123 @@
+"""What is read of chunks that are like the last: the same comes of them as if each were read as a whole."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bench.answers import FORMATS
+from engine import load_mapping
+from engine.mapping.opaque import passed_as
+from engine.wire.framing import SSE
+from engine.wire.likeness import TRIES, Likeness
+
+STREAM = load_mapping("openai-chat").stream
+TEXTS = st.text(max_size=8) | st.sampled_from(
+    ['"', "\\", '\\"', "\n", "content", "a", "ab", "b", "the text that differs", '"a","b":"c']
+)
+
+
+def chunk(field: str, text: str, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {field: text}, "finish_reason": None}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "content", "choices": [choice], "usage": None, **more}
+
+
+def read(data: Sequence[bytes]) -> tuple[list[Any], int]:
+    """The deltas of a stream of such data, and of how many chunks only a text was read."""
+    likeness = Likeness(partial(passed_as, STREAM, "m"))
+    chunks = [likeness.read(each) for each in data]
+    deltas = [delta for each in chunks for delta in (each if type(each) is tuple else STREAM(each, "m"))]
+    return deltas, sum(type(each) is tuple for each in chunks)
+
+
+def read_whole(data: Sequence[bytes]) -> list[Any]:
+    return [delta for each in data for delta in STREAM(orjson.loads(each), "m")]
+
+
+def test_of_chunks_like_the_last_only_the_text_is_read() -> None:
+    data = [json.dumps(chunk("content", f"word{number}")).encode() for number in range(100)]
+    deltas, likes = read(data)
+    assert deltas == [{"text": f"word{number}"} for number in range(100)]
+    assert likes == 98
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content", "refusal"])
+def test_any_text_that_becomes_a_delta(field: str) -> None:
+    data = [json.dumps(chunk(field, text)).encode() for text in ("a", "b", "", "c", "\n", '"', "ü", "😀")]
+    deltas, likes = read(data)
+    assert deltas == read_whole(data)
+    assert likes == 5
+
+
+def test_where_something_else_differs_each_is_read() -> None:
+    data = [json.dumps(chunk("content", "a", sequence=number)).encode() for number in range(9)]
+    assert read(data) == (read_whole(data), 0)
+
+
+def test_where_the_second_is_told_it_is_looked_again() -> None:
+    data = [json.dumps(chunk("content", str(number), created=number // 50)).encode() for number in range(500)]
+    deltas, likes = read(data)
+    assert deltas == read_whole(data)
+    assert likes == 480
+
+
+def test_where_nothing_is_alike_it_is_looked_no_more() -> None:
+    looked = []
+
+    def becomes(chunk: Any, mark: str) -> None:
+        looked.append(mark)
+
+    likeness = Likeness(becomes)
+    for number in range(50):
+        likeness.read(json.dumps({"a": str(number)}).encode())
+    assert len(looked) == TRIES
+
+
+def test_a_stream_by_any_name_is_read_so() -> None:
+    """Beside its own, the event's name stands before each chunk."""
+    decoder = SSE()
+    decoder.read = Likeness(partial(passed_as, STREAM, "m")).read
+    told = b"".join(b"event: chunk\n" + event for event in FORMATS[b"/chat/completions"].stream)
+    assert sum(type(each) is tuple for each in decoder.feed(told)) > 90
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.builds(chunk, st.sampled_from(["content"] * 6 + ["reasoning", "refusal", "tool_calls", "role"]), TEXTS)
+        | st.builds(chunk, st.just("content"), st.just("same"), system_fingerprint=TEXTS, content=TEXTS),
+        max_size=12,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+@example([chunk("content", text) for text in ("a", "ab", "a", "", "b", '"', "\\", "b")], True, True)
+def test_the_same_comes_of_any_stream(chunks: list[dict[str, Any]], ascii: bool, spaces: bool) -> None:
+    separators = None if spaces else (",", ":")
+    data = [json.dumps(each, ensure_ascii=ascii, separators=separators).encode() for each in chunks]
+    assert read(data)[0] == read_whole(data)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.binary(max_size=3), min_size=2, max_size=4),
+    st.lists(st.sampled_from([b"a", b"ab", b'"', b"\\", b'\\"', b""]), max_size=6),
+)
+def test_what_is_no_json_is_refused_as_before(rest: list[bytes], texts: list[bytes]) -> None:
+    likeness = Likeness(partial(passed_as, STREAM, "m"))
+    before = b'{"choices":[{"index":0,"delta":{"content":"'
+    for text in texts:
+        data = before + text + b'"}}]}' + rest[len(text) % len(rest)]
+        try:
+            expected = STREAM(orjson.loads(data), "m")
+        except ValueError:
+            with pytest.raises(orjson.JSONDecodeError):
+                likeness.read(data)
+        else:
+            found = likeness.read(data)
+            assert list(found if type(found) is tuple else STREAM(found, "m")) == expected
