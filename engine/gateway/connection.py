@@ -117,7 +117,7 @@ class Reply:
         """What has come of the body since."""
         pieces, self.pieces = self.pieces, []
         self.unread = 0
-        if not self.is_whole:  # else it may be another's by now
+        if self._connection.is_paused and not self.is_whole:  # else it may be another's by now
             self._connection.resume()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.heard:
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
         self._reply: Reply | None = None
         self._header_bytes = 0
         self._unsent = 0
-        self._is_paused = False
+        self.is_paused = False
         self._is_kept = False
         self._heard = self.loop.time()
 
@@ -201,9 +201,9 @@ class Connection(asyncio.Protocol):
         return self._transport.is_closing()
 
     def resume(self) -> None:
-        """Go on reading, where that was stopped."""
-        if self._is_paused and not self.is_closing:
-            self._is_paused = False
+        """Go on reading, which was stopped."""
+        if not self.is_closing:
+            self.is_paused = False
             self._heard = self.loop.time()
             self._transport.resume_reading()
 
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         if reply.unread > MOST_UNREAD:
-            self._is_paused = True
+            self.is_paused = True
             self._transport.pause_reading()
         reply.wake()
 
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         """Whether there is silence for too long; again at the next moment at which there can be."""
         unsent = self._transport.get_write_buffer_size()
-        if unsent < self._unsent or self._is_paused:  # who still takes the request, or may not go on, is not silent
+        if unsent < self._unsent or self.is_paused:  # who still takes the request, or may not go on, is not silent
             self._heard = self.loop.time()
         self._unsent = unsent
         left = self._heard + (self._silence if self._reply else KEEP) - self.loop.time()
