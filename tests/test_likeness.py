@@ -67,21 +67,34 @@ def test_where_the_second_is_told_it_is_looked_again() -> None:
 
 
 def test_where_nothing_is_alike_it_is_looked_no_more() -> None:
-    looked = []
+    likeness = Likeness(partial(passed_as, STREAM, "m"))
+    data = [json.dumps(chunk("content", str(number), sequence=number)).encode() for number in range(TRIES + 1)]
+    for each in data[:-1]:
+        likeness.read(each)
+    assert not likeness.is_over
+    likeness.read(data[-1])
+    assert likeness.is_over
 
-    def becomes(chunk: Any, mark: str) -> None:
-        looked.append(mark)
 
-    likeness = Likeness(becomes)
-    for number in range(50):
-        likeness.read(json.dumps({"a": str(number)}).encode())
-    assert len(looked) == TRIES
+def test_where_a_text_is_looked_into_nobody_asks_again() -> None:
+    likeness = Likeness(lambda chunk, mark: None)
+    for text in ("a", "b"):
+        likeness.read(json.dumps(chunk("content", text)).encode())
+    assert likeness.is_over
+
+
+def test_a_decoder_goes_on_without_what_is_not_worth_it() -> None:
+    decoder = SSE()
+    decoder.likeness = Likeness(lambda chunk, mark: None)
+    chunks = decoder.feed(b"".join(FORMATS[b"/chat/completions"].stream))
+    assert decoder.likeness is None
+    assert chunks == SSE().feed(b"".join(FORMATS[b"/chat/completions"].stream))
 
 
 def test_a_stream_by_any_name_is_read_so() -> None:
     """Beside its own, the event's name stands before each chunk."""
     decoder = SSE()
-    decoder.read = Likeness(partial(passed_as, STREAM, "m")).read
+    decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
     told = b"".join(b"event: chunk\n" + event for event in FORMATS[b"/chat/completions"].stream)
     assert sum(type(each) is tuple for each in decoder.feed(told)) > 90
 
@@ -121,3 +134,11 @@ def test_what_is_no_json_is_refused_as_before(rest: list[bytes], texts: list[byt
         else:
             found = likeness.read(data)
             assert list(found if type(found) is tuple else STREAM(found, "m")) == expected
+
+
+def test_thoughts_and_then_words_are_both_read_so() -> None:
+    told = [("role", "assistant"), *[("reasoning_content", str(number)) for number in range(5)]]
+    data = [json.dumps(chunk(*each)).encode() for each in [*told, *[("content", str(number)) for number in range(50)]]]
+    deltas, likes = read(data)
+    assert deltas == read_whole(data)
+    assert likes == 3 + 48

@@ -77,7 +77,7 @@ class Exchange(Sections):
     def _decoder(self) -> framing.Decoder:
         decoder = framing.DECODERS[self.mapping.framing]()
         if isinstance(decoder, framing.SSE):
-            decoder.read = Likeness(partial(passed_as, self.mapping.stream, self.model)).read
+            decoder.likeness = Likeness(partial(passed_as, self.mapping.stream, self.model))
         return decoder
 
     @property

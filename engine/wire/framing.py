@@ -15,6 +15,7 @@ from typing import Any, AnyStr, Generic, Protocol
 import orjson
 
 from engine.wire.jsontext import dumps, loads
+from engine.wire.likeness import Likeness
 
 MAX_CHUNK = 32 * 1024 * 1024
 """How many bytes a provider may send without completing a chunk."""
@@ -72,10 +73,8 @@ class SSE:
 
     More lenient in three things: the last event needs no blank line after it; an `event: error` is wrapped as
     `{"error": …}` where its data is not; and a JSON document in place of a stream is taken as its only chunk.
-    `read` makes of an event's data a chunk, or raises ValueError.
+    `likeness` reads the chunks, if there is one, and as long as that is worth it.
     """
-
-    read: Callable[[bytes], Any] = staticmethod(orjson.loads)
 
     def __init__(self) -> None:
         self.done = False
@@ -85,6 +84,7 @@ class SSE:
         self._is_stream = False  # something that only an event stream has was seen
         self._ended_in_cr = False
         self._usual_head = b""
+        self.likeness: Likeness | None = None
 
     def feed(self, data: bytes) -> list[Any]:
         if _CR in data or (self._ended_in_cr and data):
@@ -131,15 +131,18 @@ class SSE:
 
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
+        likeness = self.likeness
         for event in _BLANK_LINE.split(events):
             head, _, data = event.partition(b"data: ")
             if head == self._usual_head and _LF not in data:
                 try:
-                    chunks.append(self.read(data))
+                    chunks.append(likeness.read(data) if likeness else orjson.loads(data))
                 except ValueError:  # the end of the stream, or what only Python reads
                     chunks += self._read(event)
                 else:
                     self._is_stream = True
+                    if likeness and likeness.is_over:
+                        likeness = self.likeness = None
             else:
                 chunks += self._read(event)
                 if _HEAD.fullmatch(head):

@@ -14,7 +14,7 @@ import orjson
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _MARK = "the text that differs"
 
-TRIES = 3
+TRIES = 4
 """How often it is looked whether a chunk is like the last: some providers say something new with each."""
 
 WORTH = 10
@@ -23,9 +23,11 @@ WORTH = 10
 
 class Likeness:
     """Reads the chunks of one stream. `becomes`: a chunk and a text in it -> the kind of delta that any text in its place
-    becomes, where that is all that comes of the chunk; else None."""
+    becomes, where that is all that comes of the chunk; else None. `is_over`: no chunk was like the last, and none is looked at
+    any more."""
 
     def __init__(self, becomes: Callable[[Any, str], str | None]) -> None:
+        self.is_over = False
         self._becomes = becomes
         self._last = b""
         self._tries = TRIES
@@ -51,6 +53,7 @@ class Likeness:
             self._tries -= 1
             self._served = 0
             self._compare(data)
+            self.is_over = not (self._tries or self._kind)
         self._last = data
         return chunk
 
@@ -68,6 +71,8 @@ class Likeness:
             if kind := self._becomes(chunk, _MARK):
                 self._kind, self._before, self._after = kind, before, after
                 self._start, self._end = len(before) - 1, 1 - len(after)
+            else:  # nor does what comes of the next depend on less
+                self._tries = 0
 
 
 def _first_difference(one: bytes, other: bytes) -> int:
