@@ -27,11 +27,15 @@ def chunk(field: str, text: str, **more: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "content", "choices": [choice], "usage": None, **more}
 
 
+def deltas_of(read: Any) -> list[Any]:
+    return [{read[0]: read[1]}] if type(read) is tuple else STREAM(read, "m")
+
+
 def read(data: Sequence[bytes]) -> tuple[list[Any], int]:
     """The deltas of a stream of such data, and of how many chunks only a text was read."""
     likeness = Likeness(partial(passed_as, STREAM, "m"))
     chunks = [likeness.read(each) for each in data]
-    deltas = [delta for each in chunks for delta in (each if type(each) is tuple else STREAM(each, "m"))]
+    deltas = [delta for each in chunks for delta in deltas_of(each)]
     return deltas, sum(type(each) is tuple for each in chunks)
 
 
@@ -133,7 +137,7 @@ def test_what_is_no_json_is_refused_as_before(rest: list[bytes], texts: list[byt
                 likeness.read(data)
         else:
             found = likeness.read(data)
-            assert list(found if type(found) is tuple else STREAM(found, "m")) == expected
+            assert deltas_of(found) == expected
 
 
 def test_thoughts_and_then_words_are_both_read_so() -> None:

@@ -71,6 +71,7 @@ def test_an_opaque_text_is_a_text_that_is_not_empty() -> None:
         ("text: \"{{ chunk.a | replace('a', 'b') }}\"", None),
         ("tool: { json: =chunk.a }", None),
         ("text: =chunk", None),
+        ("error: =chunk.a", None),
     ],
 )
 def test_what_looks_into_a_text_does_not_pass_it_on(deltas: str, kind: str | None, tmp_path: Path) -> None:

@@ -146,10 +146,12 @@ class Exchange(Sections):
         return self._assembler.fail(error.type, error.message)
 
     def _translate(self, chunks: list[Any]) -> None:
-        stream, model, hear = self.mapping.stream, self.model, self._assembler.hear
+        stream, model, hear, hear_text = self.mapping.stream, self.model, self._assembler.hear, self._assembler.hear_text
         for chunk in chunks:
-            # What `_hear` does, without a call for each chunk. A tuple holds the deltas themselves (likeness.py).
-            for delta in chunk if type(chunk) is tuple else stream(chunk, model):
+            if type(chunk) is tuple:  # likeness.py
+                hear_text(*chunk)
+                continue
+            for delta in stream(chunk, model):  # what `_hear` does, without a call for each chunk
                 hear(self._error_delta(delta) if "error" in delta else delta)
 
     def _hear(self, deltas: list[dict[str, Any]]) -> None:

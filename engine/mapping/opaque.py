@@ -52,7 +52,8 @@ def passed_as(section: Section, model: str, chunk: Any, mark: str) -> str | None
     if len(deltas) != 1 or len(deltas[0]) != 1:
         return None
     [(kind, value)] = deltas[0].items()
-    return kind if value is places[0] else None
+    is_passed = value is places[0] and kind != "error"  # which the client is told in other words
+    return kind if is_passed else None
 
 
 def _hidden(value: Any, mark: str, places: list[Opaque]) -> Any:

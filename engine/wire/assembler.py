@@ -128,6 +128,12 @@ class Assembler:
         self.hear(delta)
         return self.blocks.take()
 
+    def hear_text(self, kind: str, text: str) -> None:
+        """A delta of one kind that has nothing but a text."""
+        hear = self._hears.get(kind)
+        if hear is not None:
+            hear(self, text)
+
     def hear(self, delta: Mapping[str, Any]) -> None:
         """The next delta; what it causes waits in `blocks`."""
         for kind, value in delta.items():

@@ -37,7 +37,8 @@ class Likeness:
         self._start = self._end = 0  # of the string, in data that are like the last, the latter from their end
 
     def read(self, data: bytes) -> Any:
-        """The chunk that is a JSON text; of one that is like the last a tuple, its delta. Raises ValueError."""
+        """The chunk that is a JSON text; of one that is like the last a tuple, the kind of its delta and the text. Raises
+        ValueError."""
         if data.startswith(self._before) and data.endswith(self._after):
             try:
                 text = orjson.loads(data[self._start : self._end])
@@ -45,7 +46,7 @@ class Likeness:
                 text = ""
             if text:
                 self._served += 1
-                return ({self._kind: text},)
+                return self._kind, text
         chunk = orjson.loads(data)
         if self._served >= WORTH:
             self._tries = TRIES
