@@ -103,6 +103,13 @@ def test_a_stream_by_any_name_is_read_so() -> None:
     assert sum(type(each) is tuple for each in decoder.feed(told)) > 90
 
 
+def test_a_chunk_that_is_nested_deeply_is_read_as_before() -> None:
+    data = [
+        orjson.dumps(chunk("content", text))[:-1] + b',"deep":' + b"[" * 1000 + b"]" * 1000 + b"}" for text in ("a", "b", "c")
+    ]
+    assert read(data) == ([{"text": "a"}, {"text": "b"}, {"text": "c"}], 0)
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(

@@ -42,14 +42,11 @@ def passed_as(section: Section, model: str, chunk: Any, mark: str) -> str | None
     there once as a value.
     """
     places: list[Opaque] = []
-    hidden = _hidden(chunk, mark, places)
-    if len(places) != 1:
-        return None
     try:
-        deltas = _watched(section)(hidden, model)
+        deltas = _watched(section)(_hidden(chunk, mark, places), model)
     except Exception:  # noqa: BLE001 - whatever it raises, the section is not known to pass the text on
         return None
-    if len(deltas) != 1 or len(deltas[0]) != 1:
+    if len(places) != 1 or len(deltas) != 1 or len(deltas[0]) != 1:
         return None
     [(kind, value)] = deltas[0].items()
     is_passed = value is places[0] and kind != "error"  # which the client is told in other words

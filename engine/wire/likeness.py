@@ -72,7 +72,7 @@ class Likeness:
             if kind := self._becomes(chunk, _MARK):
                 self._kind, self._before, self._after = kind, before, after
                 self._start, self._end = len(before) - 1, 1 - len(after)
-            else:  # nor does what comes of the next depend on less
+            else:  # what looks into this text, or makes more of this chunk, does so with the next
                 self._tries = 0
 
 
