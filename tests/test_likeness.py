@@ -1,8 +1,9 @@
 """What is read of chunks that are like the last: the same comes of them as if each were read as a whole."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bench.answers import FORMATS
 from engine import load_mapping
 from engine.mapping.opaque import passed_as
-from engine.wire.framing import SSE
+from engine.wire.framing import SSE, FramingError
 from engine.wire.likeness import TRIES, Likeness
 
 STREAM = load_mapping("openai-chat").stream
@@ -153,3 +154,31 @@ def test_thoughts_and_then_words_are_both_read_so() -> None:
     deltas, likes = read(data)
     assert deltas == read_whole(data)
     assert likes == 3 + 48
+
+
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+
+
+def recorded() -> Iterator[tuple[bytes, list[Any]]]:
+    """The streams of OpenAI's chat format as they came, and their chunks."""
+    for path in sorted(CORPUS.glob("*/*.json")):
+        record = json.loads(path.read_text())
+        body = record.get("response_raw")
+        if record["stream"] and record["stream_format"] == "sse" and isinstance(body, str) and "chat.completion.chunk" in body:
+            try:
+                yield body.encode(), SSE().feed(body.encode())
+            except FramingError:
+                continue
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="the recorded traffic is not beside the repository")
+def test_recorded_streams_give_the_same_deltas() -> None:
+    whole = like = 0
+    for body, chunks in recorded():
+        decoder = SSE()
+        decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
+        read = decoder.feed(body)
+        assert [delta for each in read for delta in deltas_of(each)] == [delta for each in chunks for delta in STREAM(each, "m")]
+        whole += len(read)
+        like += sum(type(each) is tuple for each in read)
+    assert like > whole / 3
