@@ -201,6 +201,7 @@ def memory(folder: Path, canned: Upstream, requests: int) -> dict[str, list[tupl
     for name, make in (("floor", sides.floor), ("ccproxy", sides.proxy)):
         with make(folder, canned) as server:
             server.wait()
+            time.sleep(3)  # what is read when nobody waits is read before it is looked at
             count, found[name] = 0, [(0, server.resident())]
             while count < requests:
                 for stream in (False, True):
