@@ -446,7 +446,7 @@ def test_a_body_too_large(place: Place) -> None:
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One that gives a request two seconds, and not a minute."""
     folder = tmp_path_factory.mktemp("impatient")
-    (folder / "sitecustomize.py").write_text("import engine.gateway.proxy\nengine.gateway.proxy.BODY_SECONDS = 2.0\n")
+    (folder / "sitecustomize.py").write_text("from engine.gateway import client_watch\nclient_watch.BODY_SECONDS = 2.0\n")
     with serving(folder, environment={"PYTHONPATH": f"{folder}:{ROOT}"}) as place:
         yield place
 

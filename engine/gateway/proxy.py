@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
 from engine.gateway.attempts import Attempt, Attempts, merged
+from engine.gateway.client_watch import ClientWatch
 from engine.gateway.config import Config
 from engine.gateway.connection import MOST_BYTES, Reply
 from engine.gateway.exchange import Exchange
@@ -35,12 +36,6 @@ log = logging.getLogger("ccproxy")
 
 SESSION = "x-claude-code-session-id"
 
-LOOK_AFTER = 0.1
-"""Seconds after which it is looked whether the client is still there."""
-
-BODY_SECONDS = 60.0
-"""That a client has for sending its request; one that trickles in holds its place for no longer."""
-
 COUNTING = 10.0
 """Seconds that a provider may take to count tokens; then they are counted here."""
 
@@ -62,58 +57,6 @@ class Proxy:
 
     def count_tokens(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return _Call(self, scope, receive, send).serve(_Call.count_tokens, counting=True)
-
-
-class _Watch:
-    """Cancels the task that made it where the request does not come, and when the client leaves: `reason` then says which.
-
-    Most answers are there before it is worth the while to look whether the client still is.
-    """
-
-    def __init__(self, receive: Receive):
-        self.reason: ApiError | ClientLeft | None = None
-        self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._work = asyncio.current_task()
-        self._has_come = self._is_due = False
-        self._looking: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(LOOK_AFTER, self._be_due)
-
-    def has_come(self) -> None:
-        """The request is there."""
-        self._has_come = True
-        if self._is_due:
-            self._timer.cancel()
-            self._begin()
-
-    def _be_due(self) -> None:
-        self._is_due = True
-        if self._has_come:
-            self._begin()
-        else:
-            self._timer = self._loop.call_later(BODY_SECONDS - LOOK_AFTER, self._give_up)
-
-    def _begin(self) -> None:
-        self._looking = self._loop.create_task(self._look())
-
-    def _give_up(self) -> None:
-        self._cancel(ApiError(408, "timeout_error", f"the request did not come within {BODY_SECONDS:.0f} seconds"))
-
-    async def _look(self) -> None:
-        await http.client_left(self._receive)
-        self._cancel(ClientLeft())
-
-    def _cancel(self, reason: ApiError | ClientLeft) -> None:
-        self.reason = reason
-        if self._work:
-            self._work.cancel()
-
-    def end(self) -> None:
-        self._timer.cancel()
-        if self._looking:
-            self._looking.cancel()
-            # Its end holds this by a traceback, and is held by it no longer.
-            self._looking = None
 
 
 class _Call:
@@ -143,11 +86,10 @@ class _Call:
         """Do the work; whatever goes wrong is told in Anthropic's words, if anything can still be told."""
         left = False
         places: tuple[str, ...] = ()
-        watch = _Watch(self.receive)
-        if not counting:
-            self.proxy.metrics.begin(self.record)
+        watch = ClientWatch(self.receive)
         try:
             if not counting:
+                self.proxy.metrics.begin(self.record)
                 places = self.proxy.limiter.admit(self.record.key, self.proxy.config)
             request = await self._request(counting=counting)
             watch.has_come()
