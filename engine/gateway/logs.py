@@ -69,6 +69,7 @@ def access(id: str, where: str, status: int, seconds: float, told: Mapping[str, 
     if _log.isEnabledFor(logging.INFO):
         ms = seconds * 1000
         more = "".join([f" {name}={value}" for name, value in told.items()])
-        has_fields = _lines.has_fields
-        fields = {"request_id": id, "way": where, "status": status, "ms": round(ms, 1), **told} if has_fields else {}
+        fields: Mapping[str, Any] = {}
+        if _lines.has_fields:
+            fields = {"request_id": id, "way": where, "status": status, "ms": round(ms, 1), **told}
         _lines.write(http.one_line(f"{id} {where} {status} {ms:.0f} ms{more}"), fields)

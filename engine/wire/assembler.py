@@ -128,18 +128,18 @@ class Assembler:
         self.hear(delta)
         return self.blocks.take()
 
-    def hear_text(self, kind: str, text: str) -> None:
-        """A delta of one kind that has nothing but a text."""
-        hear = self._hears.get(kind)
-        if hear is not None:
-            hear(self, text)
-
     def hear(self, delta: Mapping[str, Any]) -> None:
         """The next delta; what it causes waits in `blocks`."""
         for kind, value in delta.items():
             hear = self._hears.get(kind)
             if hear is not None:
                 hear(self, value)
+
+    def hear_kind(self, kind: str, value: Any) -> None:
+        """A delta of one kind, as `hear` would hear it."""
+        hear = self._hears.get(kind)
+        if hear is not None:
+            hear(self, value)
 
     def go_on(self) -> None:
         """The provider was sent the continuation: what comes now goes on where the answer stopped.
