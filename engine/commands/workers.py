@@ -3,10 +3,11 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.server import MPServer
 
 from engine.commands import connections
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
-    server = Granian(
+    server = MPServer(
         "server",
         host,
         int(port),
@@ -31,9 +32,8 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
         websockets=False,
         log_enabled=False,
     )
-    _end_with(int(parent))
-    # A fork has Granian's own handlers, which only note a signal, until it is ready: told to stop before, it would never.
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    _watch(server, int(parent))
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_take_signals)
     # Granian's own loader looks in the current directory first.
     server.serve(target_loader=_application, wrap_loader=False)
 
@@ -44,17 +44,47 @@ def _application() -> "Application":
     return create()
 
 
-def _end_with(parent: int) -> None:
-    """A timer, and no thread that waits: the workers are forks, which threads do not survive."""
+def _watch(server: MPServer, parent: int) -> None:
+    """End with the parent, and wake the workers that are to end until they have.
+
+    uvloop only notes a signal that comes while it does not run, and Granian has it run twice, for the start and then for good.
+    What was noted in between is heard when any other signal comes; a second SIGTERM would end a worker's answers.
+
+    A timer, and no thread that waits: the workers are forks, which threads do not survive.
+    """
 
     def look(*_: object) -> None:
-        if os.getppid() != parent:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if server.interrupt_signal:
+            for process in (worker.inner for worker in server.wrks):
+                with suppress(ProcessLookupError):
+                    if process.is_alive():
+                        os.kill(process.pid, signal.SIGALRM)
+        elif os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGALRM, look)
     # So often that the port is free again when somebody starts the next server.
     signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+
+
+# A fork forgets the signals that came before it runs, and has the handlers of the process that it was made by.
+
+SIGNALS = {signal.SIGTERM, signal.SIGALRM}
+
+
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _take_signals() -> None:
+    """A worker that is told to end before it is ready has nothing to finish."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    _release_signals()
 
 
 if __name__ == "__main__":
