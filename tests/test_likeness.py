@@ -29,7 +29,12 @@ def chunk(field: str, text: str, **more: Any) -> dict[str, Any]:
 
 
 def deltas_of(read: Any) -> list[Any]:
-    return [{read[0]: read[1]}] if type(read) is tuple else STREAM(read, "m")
+    return [{read[0]: text} for text in read[1]] if type(read) is tuple else STREAM(read, "m")
+
+
+def texts_in(chunks: list[Any]) -> int:
+    """Of how many chunks only a text was read."""
+    return sum(len(each[1]) for each in chunks if type(each) is tuple)
 
 
 def read(data: Sequence[bytes]) -> tuple[list[Any], int]:
@@ -37,7 +42,7 @@ def read(data: Sequence[bytes]) -> tuple[list[Any], int]:
     likeness = Likeness(partial(passed_as, STREAM, "m"))
     chunks = [likeness.read(each) for each in data]
     deltas = [delta for each in chunks for delta in deltas_of(each)]
-    return deltas, sum(type(each) is tuple for each in chunks)
+    return deltas, texts_in(chunks)
 
 
 def read_whole(data: Sequence[bytes]) -> list[Any]:
@@ -101,7 +106,7 @@ def test_a_stream_by_any_name_is_read_so() -> None:
     decoder = SSE()
     decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
     told = b"".join(b"event: chunk\n" + event for event in FORMATS[b"/chat/completions"].stream)
-    assert sum(type(each) is tuple for each in decoder.feed(told)) > 90
+    assert texts_in(decoder.feed(told)) > 90
 
 
 def test_a_chunk_that_is_nested_deeply_is_read_as_before() -> None:
@@ -148,6 +153,52 @@ def test_what_is_no_json_is_refused_as_before(rest: list[bytes], texts: list[byt
             assert deltas_of(found) == expected
 
 
+BEFORE, AFTER = b'{"choices":[{"index":0,"delta":{"content":"', b'"}}]}'
+
+
+def deltas_of_stream(decoder: SSE, pieces: Sequence[bytes]) -> list[Any] | None:
+    """None where it is no stream."""
+    try:
+        return [delta for piece in pieces for each in decoder.feed(piece) for delta in deltas_of(each)]
+    except FramingError:
+        return None
+
+
+def test_chunks_that_come_together_are_read_together() -> None:
+    decoder = SSE()
+    decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
+    texts = ["a", "b", "c", *(f"{number}\n" for number in range(100)), '"', "after it"]
+    told = b"".join(b"data: " + json.dumps(chunk("content", text)).encode() + b"\n\n" for text in texts)
+    chunks = decoder.feed(told)
+    assert [delta["text"] for each in chunks for delta in deltas_of(each)] == texts
+    assert [len(each[1]) for each in chunks if type(each) is tuple] == [101, 1, 1]
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            lambda text, rest: BEFORE + text + AFTER + rest,
+            st.lists(
+                st.sampled_from([b"a", b"b", b'"', b"\\", b"\\n", b"\\ud83d", b"\t", b"\xff", b"\xc3\xbc", AFTER]), max_size=3
+            ).map(b"".join),
+            st.sampled_from([b""] * 8 + [b" ", b",", b"\n", b"\n: ping", b"\n\n: ping"]),
+        )
+        | st.sampled_from([b"[DONE]", b'{"choices":[]}', b""]),
+        max_size=20,
+    ),
+    st.lists(st.integers(1, 400), max_size=6),
+)
+@example([BEFORE + text + AFTER for text in (b"a", b"b", b"c", b"d", b"\\", b"e", b"f")], [])
+@example([BEFORE + text + AFTER for text in (b"a", b"b", b"c", b"d", b"", b"e", b"f")], [])
+def test_the_same_comes_of_any_stream_in_any_pieces(data: list[bytes], cuts: list[int]) -> None:
+    told = b"".join(b"data: " + each + b"\n\n" for each in data)
+    pieces = [told[sum(cuts[:number]) : sum(cuts[: number + 1])] for number in range(len(cuts))] + [told[sum(cuts) :]]
+    decoder = SSE()
+    decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
+    assert deltas_of_stream(decoder, pieces) == deltas_of_stream(SSE(), pieces)
+
+
 def test_thoughts_and_then_words_are_both_read_so() -> None:
     told = [("role", "assistant"), *[("reasoning_content", str(number)) for number in range(5)]]
     data = [json.dumps(chunk(*each)).encode() for each in [*told, *[("content", str(number)) for number in range(50)]]]
@@ -179,6 +230,6 @@ def test_recorded_streams_give_the_same_deltas() -> None:
         decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
         read = decoder.feed(body)
         assert [delta for each in read for delta in deltas_of(each)] == [delta for each in chunks for delta in STREAM(each, "m")]
-        whole += len(read)
-        like += sum(type(each) is tuple for each in read)
+        whole += len(chunks)
+        like += texts_in(read)
     assert like > whole / 3

@@ -146,10 +146,10 @@ class Exchange(Sections):
         return self._assembler.fail(error.type, error.message)
 
     def _translate(self, chunks: list[Any]) -> None:
-        stream, model, hear, hear_kind = self.mapping.stream, self.model, self._assembler.hear, self._assembler.hear_kind
+        stream, model, hear, hear_texts = self.mapping.stream, self.model, self._assembler.hear, self._assembler.hear_texts
         for chunk in chunks:
             if type(chunk) is tuple:  # likeness.py
-                hear_kind(*chunk)
+                hear_texts(*chunk)
                 continue
             for delta in stream(chunk, model):  # what `_hear` does, without a call for each chunk
                 hear(self._error_delta(delta) if "error" in delta else delta)

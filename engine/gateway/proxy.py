@@ -359,11 +359,15 @@ class _Call:
         if relay.is_complete:
             await reply.drain()
 
-    def _say(self, events: bytes, *, last: bool = False) -> Awaitable[None]:
-        """Events of an answer, which is this attempt's from here on."""
+    def _begin(self) -> None:
+        """The answer is this attempt's from here on."""
         if not self.has_begun:
             self.has_begun = True
             self.record.first = perf_counter() - self.began
+
+    def _say(self, events: bytes, *, last: bool = False) -> Awaitable[None]:
+        """Events of an answer."""
+        self._begin()
         return self.answer.events(events, last=last)
 
     def _check_not_empty(self, message: dict[str, Any]) -> None:
@@ -411,17 +415,23 @@ class _Call:
         await self.answer.json(200, message)
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
-        """A stream, each of the provider's pieces as it comes."""
+        """A stream, each of the provider's pieces as it comes; the last ones go out with the end."""
+        rest = b""
         try:
             while (data := await reply.next()) or exchange.goes_on():
                 if not data:
-                    reply = await self._asked(exchange)
+                    if rest:
+                        await self._say(rest)
+                    rest, reply = b"", await self._asked(exchange)
                     continue
-                if framed := exchange.receive_framed(data):
-                    await self._say(framed)
+                if rest := exchange.receive_framed(data):
+                    self._begin()
                 self.record.written = exchange.written
                 if exchange.over:
                     break
+                if rest and not reply.is_whole:
+                    await self._say(rest)
+                    rest = b""
             events = exchange.finish()
         except Exception as error:
             if isinstance(error, framing.FramingError):
@@ -439,6 +449,6 @@ class _Call:
             events = events or exchange.fail(exchange.failure)
         elif not self.has_begun:
             self._check_not_empty(fold(events))
-        await self._say(framing.encode(events), last=True)
+        await self._say(rest + framing.encode(events), last=True)
         if exchange.is_complete:
             await reply.drain()

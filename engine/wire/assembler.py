@@ -123,6 +123,11 @@ class Assembler:
     def started(self) -> bool:
         return self.blocks.started
 
+    @property
+    def _is_plain(self) -> bool:
+        """Text is no more than text."""
+        return self._tags is None and self._call_tags is None and self._stops is None
+
     def feed(self, delta: Mapping[str, Any]) -> list[Event]:
         """The next delta -> the events it causes. Values that make no sense are passed over."""
         self.hear(delta)
@@ -135,11 +140,16 @@ class Assembler:
             if hear is not None:
                 hear(self, value)
 
-    def hear_kind(self, kind: str, value: Any) -> None:
-        """A delta of one kind, as `hear` would hear it."""
+    def hear_texts(self, kind: str, texts: Sequence[str]) -> None:
+        """Deltas of one kind, a text each and none of them empty, as `hear` would hear them."""
         hear = self._hears.get(kind)
-        if hear is not None:
-            hear(self, value)
+        if hear is None:
+            return
+        if kind == "text" == self.blocks.kind and self._is_plain:
+            self.blocks.write(*texts)
+            return
+        for text in texts:
+            hear(self, text)
 
     def go_on(self) -> None:
         """The provider was sent the continuation: what comes now goes on where the answer stopped.
@@ -183,7 +193,7 @@ class Assembler:
         text = told if type(told) is str else self._unsaid("text", told)
         if not text:
             return
-        if self._tags is None and self._call_tags is None and self._stops is None:
+        if self._is_plain:
             if self.blocks.kind == "text":  # the way of nearly all text: as it comes, into the block that is open
                 self.blocks.write(text)
                 return

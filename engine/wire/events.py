@@ -1,12 +1,12 @@
 """Anthropic's stream events: how the blocks of an answer are written, and how a client gathers them again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from engine.wire.framing import encode
-from engine.wire.jsontext import dumps
+from engine.wire.jsontext import dumps_all
 from engine.wire.toolcalls import as_object
 
 Event = dict[str, Any]
@@ -37,8 +37,14 @@ class _Block:
         return {"type": "content_block_delta", "index": self.index, "delta": {"type": self.type, self.field: text}}
 
     @cached_property
-    def frame(self) -> bytes:
-        return encode([self.more("%b")]).replace(b'"%b"', b"%b")
+    def _frame(self) -> tuple[bytes, bytes]:
+        """What stands before the text of an event, and behind it."""
+        before, _, after = encode([self.more("")]).rpartition(b'""')
+        return before, after
+
+    def framed(self, texts: Sequence[str]) -> bytes:
+        before, after = self._frame
+        return before + (after + before).join(dumps_all(texts)) + after
 
 
 class Blocks:
@@ -49,18 +55,18 @@ class Blocks:
         self.started = False
         self.written = 0  # characters
         self._message = message
-        self._told: list[Event | tuple[_Block, str]] = []
+        self._told: list[Event | tuple[_Block, Sequence[str]]] = []
         self._block = _Block(-1, "", "")  # the last one
 
     def take(self) -> list[Event]:
         """What has been written since the last time."""
         told, self._told = self._told, []
-        return [each[0].more(each[1]) if isinstance(each, tuple) else each for each in told]
+        return [event for each in told for event in (map(each[0].more, each[1]) if isinstance(each, tuple) else (each,))]
 
     def take_framed(self) -> bytes:
         """The same, as it goes to the client."""
         told, self._told = self._told, []
-        return b"".join([each[0].frame % dumps(each[1]) if isinstance(each, tuple) else encode([each]) for each in told])
+        return b"".join([each[0].framed(each[1]) if isinstance(each, tuple) else encode([each]) for each in told])
 
     def emit(self, event: Event) -> None:
         self._told.append(event)
@@ -78,10 +84,10 @@ class Blocks:
         self._block = _Block(self._block.index + 1, type, field)
         self.emit({"type": "content_block_start", "index": self._block.index, "content_block": {"type": kind, **start, **fields}})
 
-    def write(self, text: str) -> None:
-        """More of what the open block is made of."""
-        self.written += len(text)
-        self._told.append((self._block, text))
+    def write(self, *texts: str) -> None:
+        """More of what the open block is made of, an event for each text."""
+        self.written += sum(map(len, texts))
+        self._told.append((self._block, texts))
 
     def add(self, type: str, field: str, value: Any) -> None:
         """A delta of another type than the block's own: a signature, a citation."""

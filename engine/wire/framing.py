@@ -22,7 +22,6 @@ MAX_CHUNK = 32 * 1024 * 1024
 
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _CR, _LF = b"\r\n"  # as numbers, which are found in bytes several times faster than a text is
-_BLANK_LINE = re.compile(rb"\n\n")  # which splits in half the time that bytes.split takes
 _HEAD = re.compile(rb"(?:event: (?!\s*error)[^\n]*\n)?")
 """What stands before the one line of data of most events."""
 
@@ -131,18 +130,27 @@ class SSE:
 
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
-        likeness = self.likeness
-        for event in _BLANK_LINE.split(events):
+        likeness, start, size = self.likeness, 0, len(events)
+        while start < size:
+            end = events.find(b"\n\n", start)
+            event = events[start:end] if end >= 0 else events[start:]
+            start = end + 2 if end >= 0 else size
             head, _, data = event.partition(b"data: ")
             if head == self._usual_head and _LF not in data:
                 try:
-                    chunks.append(likeness.read(data) if likeness else orjson.loads(data))
+                    chunk = likeness.read(data) if likeness else orjson.loads(data)
                 except ValueError:  # the end of the stream, or what only Python reads
                     chunks += self._read(event)
-                else:
-                    self._is_stream = True
-                    if likeness and likeness.is_over:
-                        likeness = self.likeness = None
+                    continue
+                chunks.append(chunk)
+                self._is_stream = True
+                if likeness is None:
+                    continue
+                if likeness.is_over:
+                    likeness = self.likeness = None
+                elif type(chunk) is tuple and start < size:
+                    texts, start = likeness.read_on(events, start, head + b"data: ")
+                    chunk[1].extend(texts)
             else:
                 chunks += self._read(event)
                 if _HEAD.fullmatch(head):

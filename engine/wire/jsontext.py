@@ -6,6 +6,7 @@ send `NaN`, small models put raw newlines into strings. None of them is worth th
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -30,6 +31,14 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, an integer of more than 64 bits
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def dumps_all(texts: Sequence[str]) -> list[bytes]:
+    """The JSON texts of several strings."""
+    try:
+        return list(map(orjson.dumps, texts))
+    except TypeError:  # a lone surrogate
+        return list(map(dumps, texts))
 
 
 class Extent:

@@ -37,8 +37,8 @@ class Likeness:
         self._start = self._end = 0  # of the string, in data that are like the last, the latter from their end
 
     def read(self, data: bytes) -> Any:
-        """The chunk that is a JSON text; of one that is like the last a tuple, the kind of its delta and the text. Raises
-        ValueError."""
+        """The chunk that is a JSON text; of one that is like the last a tuple, the kind of its delta and the text in a list.
+        Raises ValueError."""
         if data.startswith(self._before) and data.endswith(self._after):
             try:
                 text = orjson.loads(data[self._start : self._end])
@@ -46,7 +46,7 @@ class Likeness:
                 text = ""
             if text:
                 self._served += 1
-                return self._kind, text
+                return self._kind, [text]
         chunk = orjson.loads(data)
         if self._served >= WORTH:
             self._tries = TRIES
@@ -57,6 +57,28 @@ class Likeness:
             self.is_over = not (self._tries or self._kind)
         self._last = data
         return chunk
+
+    def read_on(self, events: bytes, start: int, head: bytes) -> tuple[list[str], int]:
+        """What `read` would find, one after the other, in the events from `start` on that are like the last, but for the last
+        of them: the texts, and where the next event begins. `head`: what stands before the data of each."""
+        lead = head + self._before
+        if not events.startswith(lead, start):
+            return [], start
+        between = self._after + b"\n\n" + lead
+        pieces: list[bytes] = []
+        begin = start + len(lead)
+        while events.startswith(between, end := events.find(b'"', begin)):
+            pieces.append(events[begin:end])
+            begin = end + len(between)
+        try:
+            # No piece holds a quote, and behind one that ends in a backslash a string would be left open at the end.
+            texts = orjson.loads(b'["' + b'","'.join(pieces) + b'"]')
+        except ValueError:
+            return [], start
+        if not all(texts):  # [""] where there are no pieces
+            return [], start
+        self._served += len(texts)
+        return texts, begin - len(lead)
 
     def _compare(self, data: bytes) -> None:
         """Look for a string in which alone the data differ from the last."""
