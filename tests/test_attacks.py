@@ -541,6 +541,33 @@ def test_json_that_is_made_to_hurt(body: str, status: int, keyed: Place) -> None
     assert is_well(keyed)
 
 
+def nested(depth: int, inner: Any = "x", *, content: bool = False) -> Any:
+    for _ in range(depth):
+        inner = [{"type": "tool_result", "tool_use_id": "t", "content": inner}] if content else {"properties": inner}
+    return inner
+
+
+@pytest.mark.parametrize("depth", [100, 250, 300, 480, 900])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("model", ["told/big", "native/big"])  # which breaks off
+def test_what_is_nested_is_sent_on_or_refused(depth: int, path: str, model: str, place: Place) -> None:
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": nested(depth)}
+    asked = {"role": "user", "content": "hi"}
+    for fields in (
+        {"metadata": nested(depth)},
+        {"messages": [asked, {"role": "assistant", "content": [call]}, asked]},
+        {"messages": [{"role": "user", "content": nested(depth // 2, content=True)}]},
+        {"tools": [{"name": "f", "input_schema": nested(depth)}]},
+        {"system": nested(depth // 2, content=True)},
+        {"output_config": {"format": {"type": "json_schema", "schema": nested(depth)}}},
+    ):
+        got = ask(place, "POST", path, {}, message(model, **fields))
+        assert b"ccproxy failed" not in got.body
+        if model == "told/big":
+            assert got.status == 200 if depth == 100 else got.status in (200, 400)
+    assert is_well(place)
+
+
 def test_names_are_never_longer_than_names(keyed: Place) -> None:
     """What a client names is kept: in what is counted, in the log, in headers."""
     before = keyed.memory()

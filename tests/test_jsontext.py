@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.wire.jsontext import Extent, dumps, loads
+from engine.wire.jsontext import Extent, dumps, dumps_all, loads
 
 
 def extent(pieces):
@@ -40,6 +40,11 @@ def test_what_orjson_refuses_is_written(value):
 
 texts = st.text('a"\\{}[] \n', max_size=6)
 values = st.recursive(texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=5)
+
+
+@given(st.lists(st.text() | st.text('",\\\n\ud83dü')))
+def test_several_strings_are_written_one_by_one(texts):
+    assert [json.loads(text) for text in dumps_all(texts)] == texts
 
 
 @settings(max_examples=300)

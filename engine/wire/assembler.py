@@ -146,7 +146,7 @@ class Assembler:
         if hear is None:
             return
         if kind == "text" == self.blocks.kind and self._is_plain:
-            self.blocks.write(*texts)
+            self.blocks.write_all(texts)
             return
         for text in texts:
             hear(self, text)

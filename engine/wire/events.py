@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 from engine.wire.framing import encode
-from engine.wire.jsontext import dumps_all
+from engine.wire.jsontext import dumps, dumps_all
 from engine.wire.toolcalls import as_object
 
 Event = dict[str, Any]
@@ -24,27 +24,37 @@ _KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @dataclass
 class _Block:
-    """A block that is open, and how more of it is told: as an event, and as the frame of one in which its text is left out.
+    """A block that is open, and how more of it is told: as events, and by what stands before and behind the text of each.
 
-    Nearly all that a stream is made of are such events, so that none is made first where only its frame is wanted.
+    Nearly all that a stream is made of are such events, so that none is made first where only its bytes are wanted.
     """
 
     index: int
     type: str
     field: str
 
-    def more(self, text: str) -> Event:
-        return {"type": "content_block_delta", "index": self.index, "delta": {"type": self.type, self.field: text}}
+    def __post_init__(self) -> None:
+        self._before, self._after = _frame(self.index, self.type, self.field)
 
-    @cached_property
-    def _frame(self) -> tuple[bytes, bytes]:
-        """What stands before the text of an event, and behind it."""
-        before, _, after = encode([self.more("")]).rpartition(b'""')
-        return before, after
+    def more(self, text: str) -> Event:
+        return _delta(self.index, self.type, self.field, text)
 
     def framed(self, texts: Sequence[str]) -> bytes:
-        before, after = self._frame
+        before, after = self._before, self._after
+        if len(texts) == 1:
+            return before + dumps(texts[0]) + after
         return before + (after + before).join(dumps_all(texts)) + after
+
+
+def _delta(index: int, type: str, field: str, text: str) -> Event:
+    return {"type": "content_block_delta", "index": index, "delta": {"type": type, field: text}}
+
+
+@lru_cache(maxsize=1024)
+def _frame(index: int, type: str, field: str) -> tuple[bytes, bytes]:
+    """What stands before the text of a delta, and behind it."""
+    before, _, after = encode([_delta(index, type, field, "")]).rpartition(b'""')
+    return before, after
 
 
 class Blocks:
@@ -84,8 +94,13 @@ class Blocks:
         self._block = _Block(self._block.index + 1, type, field)
         self.emit({"type": "content_block_start", "index": self._block.index, "content_block": {"type": kind, **start, **fields}})
 
-    def write(self, *texts: str) -> None:
-        """More of what the open block is made of, an event for each text."""
+    def write(self, text: str) -> None:
+        """More of what the open block is made of."""
+        self.written += len(text)
+        self._told.append((self._block, (text,)))
+
+    def write_all(self, texts: Sequence[str]) -> None:
+        """The same, an event for each text."""
         self.written += sum(map(len, texts))
         self._told.append((self._block, texts))
 

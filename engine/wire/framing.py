@@ -22,6 +22,10 @@ MAX_CHUNK = 32 * 1024 * 1024
 
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _CR, _LF = b"\r\n"  # as numbers, which are found in bytes several times faster than a text is
+_BLANK_LINE = re.compile(rb"\n\n")  # which splits in half the time that bytes.split takes
+FEW = 4
+"""Events after which it is looked whether those that follow can be read together."""
+
 _HEAD = re.compile(rb"(?:event: (?!\s*error)[^\n]*\n)?")
 """What stands before the one line of data of most events."""
 
@@ -130,32 +134,33 @@ class SSE:
 
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
-        likeness, start, size = self.likeness, 0, len(events)
-        while start < size:
-            end = events.find(b"\n\n", start)
-            event = events[start:end] if end >= 0 else events[start:]
-            start = end + 2 if end >= 0 else size
+        while events:
+            most = FEW if self.likeness else 0
+            few = _BLANK_LINE.split(events, most)
+            events = few.pop() if 0 < most < len(few) else b""
+            self._read_each(few, chunks)
+            if events and self.likeness and chunks and type(chunks[-1]) is tuple:
+                texts, events = self.likeness.read_on(events, self._usual_head + b"data: ")
+                chunks[-1][1].extend(texts)
+        return chunks
+
+    def _read_each(self, events: list[bytes], chunks: list[Any]) -> None:
+        likeness = self.likeness
+        for event in events:
             head, _, data = event.partition(b"data: ")
             if head == self._usual_head and _LF not in data:
                 try:
-                    chunk = likeness.read(data) if likeness else orjson.loads(data)
+                    chunks.append(likeness.read(data) if likeness else orjson.loads(data))
                 except ValueError:  # the end of the stream, or what only Python reads
                     chunks += self._read(event)
-                    continue
-                chunks.append(chunk)
-                self._is_stream = True
-                if likeness is None:
-                    continue
-                if likeness.is_over:
-                    likeness = self.likeness = None
-                elif type(chunk) is tuple and start < size:
-                    texts, start = likeness.read_on(events, start, head + b"data: ")
-                    chunk[1].extend(texts)
+                else:
+                    self._is_stream = True
+                    if likeness and likeness.is_over:
+                        likeness = self.likeness = None
             else:
                 chunks += self._read(event)
                 if _HEAD.fullmatch(head):
                     self._usual_head = head
-        return chunks
 
     def _read(self, event: bytes) -> list[Any]:
         """The chunk of any event, if it has one."""

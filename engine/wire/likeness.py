@@ -4,14 +4,14 @@ Where a chunk differs from the last in one string, and this string is known to b
 to come of the chunk, then of those that follow with the same bytes around it only the string is parsed.
 """
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+from engine.wire.jsontext import STRING
+
 _MARK = "the text that differs"
 
 TRIES = 4
@@ -58,31 +58,29 @@ class Likeness:
         self._last = data
         return chunk
 
-    def read_on(self, events: bytes, start: int, head: bytes) -> tuple[list[str], int]:
-        """What `read` would find, one after the other, in the events from `start` on that are like the last, but for the last
-        of them: the texts, and where the next event begins. `head`: what stands before the data of each."""
-        lead = head + self._before
-        if not events.startswith(lead, start):
-            return [], start
-        between = self._after + b"\n\n" + lead
+    def read_on(self, events: bytes, head: bytes) -> tuple[list[str], bytes]:
+        """The texts of those events at the beginning that are like the last, but for the last of them, and the rest of the
+        events. `head`: what stands before the data of each."""
+        before = head + self._before
+        between = self._after + b"\n\n" + before
         pieces: list[bytes] = []
-        begin = start + len(lead)
-        while events.startswith(between, end := events.find(b'"', begin)):
-            pieces.append(events[begin:end])
-            begin = end + len(between)
+        start = len(before) if events.startswith(before) else len(events)
+        while events.startswith(between, end := events.find(b'"', start)):
+            pieces.append(events[start:end])
+            start = end + len(between)
         try:
             # No piece holds a quote, and behind one that ends in a backslash a string would be left open at the end.
-            texts = orjson.loads(b'["' + b'","'.join(pieces) + b'"]')
+            texts: list[str] = orjson.loads(b'["' + b'","'.join(pieces) + b'"]')
         except ValueError:
-            return [], start
+            return [], events
         if not all(texts):  # [""] where there are no pieces
-            return [], start
+            return [], events
         self._served += len(texts)
-        return texts, begin - len(lead)
+        return texts, events[start - len(before) :]
 
     def _compare(self, data: bytes) -> None:
         """Look for a string in which alone the data differ from the last."""
-        string = _STRING.match(data, data.rfind(b'"', 0, _first_difference(data, self._last)))
+        string = STRING.match(data, data.rfind(b'"', 0, _first_difference(data, self._last)))
         if string is None:
             return
         before, after = data[: string.start() + 1], data[string.end() - 1 :]

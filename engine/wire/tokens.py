@@ -86,11 +86,13 @@ def _taken_apart(request: dict[str, Any]) -> tuple[list[str], int]:
         rest += _MESSAGE + _content(request["system"], texts)
     for message in _dicts(request.get("messages")):
         rest += _MESSAGE + _content(message.get("content"), texts)
-    for tool in _dicts(request.get("tools")):
-        rest += _TOOL
-        if "cache_control" in tool:
-            tool = {key: value for key, value in tool.items() if key != "cache_control"}
-        texts.append(_json(tool))
+    tools = [
+        {key: value for key, value in tool.items() if key != "cache_control"} if "cache_control" in tool else tool
+        for tool in _dicts(request.get("tools"))
+    ]
+    if tools:
+        rest += _TOOL * len(tools)
+        texts.append(_json(tools))
     return texts, rest
 
 

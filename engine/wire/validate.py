@@ -7,8 +7,6 @@ to a provider has to be what it should be. Refusals are in Anthropic's words: th
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from engine.wire.errors import ApiError
 from engine.wire.shapes import Check, Problems, Shape, fields, list_of, number, one_of, tagged
 
@@ -20,27 +18,18 @@ _LONGEST_NAME = 32_768
 
 def check(request: Any, *, counting: bool = False) -> None:
     """Raises ApiError (400, invalid_request_error) with the first problems. A request to count tokens needs no max_tokens."""
-    problems = _bounds(request) or (_COUNT if counting else _REQUEST)(request)
+    problems = _names(request) or (_COUNT if counting else _REQUEST)(request)
     if problems:
         told = "; ".join(f"{path}: {words}" if path else words for path, words in islice(problems, _TOLD))
         raise ApiError(400, "invalid_request_error", told)
-
-
-def _bounds(request: Any) -> Problems:
-    """What is nested deeper than JSON can be written (254 levels) would fail on its way out."""
-    if type(request) is dict and len(request) > _FIELDS:
-        return [("", f"the request has more than {_FIELDS:,} fields")]
-    try:
-        written = orjson.dumps(request)
-    except orjson.JSONEncodeError:
-        return _names(request) or [("", "the request is nested too deeply")]
-    return _names(request) if len(written) > _LONGEST_NAME else []
 
 
 def _names(request: Any) -> Problems:
     """What names more than anybody has to say would keep all others waiting."""
     if type(request) is not dict:
         return []
+    if len(request) > _FIELDS:
+        return [("", f"the request has more than {_FIELDS:,} fields")]
     model = request.get("model")
     if max(map(len, [*request, model] if type(model) is str else request), default=0) > _LONGEST_NAME:
         return [("", f"the model or a field has a name of more than {_LONGEST_NAME:,} characters")]
