@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import orjson
@@ -172,6 +173,22 @@ def test_chunks_that_come_together_are_read_together() -> None:
     chunks = decoder.feed(told)
     assert [delta["text"] for each in chunks for delta in deltas_of(each)] == texts
     assert sum(type(each) is tuple for each in chunks) < 10
+
+
+def test_twice_the_events_take_twice_the_time() -> None:
+    """Also of a stream whose chunks were alike, and are not any more."""
+
+    def cost(count: int) -> float:
+        texts = [chunk("content", text) for text in "abcd"]
+        unlike = [chunk("content", "e", number=number, other=number) for number in range(count)]
+        told = b"".join(b"data: " + orjson.dumps(each) + b"\n\n" for each in [*texts, *unlike])
+        decoder = SSE()
+        decoder.likeness = Likeness(partial(passed_as, STREAM, "m"))
+        began = thread_time()
+        decoder.feed(told)
+        return thread_time() - began
+
+    assert min(cost(40_000) for _ in range(3)) < 3 * min(cost(20_000) for _ in range(3))
 
 
 @settings(max_examples=600, deadline=None)

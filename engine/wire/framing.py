@@ -20,12 +20,12 @@ from engine.wire.likeness import Likeness
 MAX_CHUNK = 32 * 1024 * 1024
 """How many bytes a provider may send without completing a chunk."""
 
-_FIELDS = (b"data", b"event", b"id", b"retry")
-_CR, _LF = b"\r\n"  # as numbers, which are found in bytes several times faster than a text is
-_BLANK_LINE = re.compile(rb"\n\n")  # which splits in half the time that bytes.split takes
 FEW = 4
 """Events after which it is looked whether those that follow can be read together."""
 
+_FIELDS = (b"data", b"event", b"id", b"retry")
+_CR, _LF = b"\r\n"  # as numbers, which are found in bytes several times faster than a text is
+_BLANK_LINE = re.compile(rb"\n\n")  # which splits in half the time that bytes.split takes
 _HEAD = re.compile(rb"(?:event: (?!\s*error)[^\n]*\n)?")
 """What stands before the one line of data of most events."""
 
@@ -134,14 +134,15 @@ class SSE:
 
     def _chunks(self, events: bytes) -> list[Any]:
         chunks: list[Any] = []
+        many = FEW if self.likeness else 0  # none is all of them
         while events:
-            most = FEW if self.likeness else 0
-            few = _BLANK_LINE.split(events, most)
-            events = few.pop() if 0 < most < len(few) else b""
-            self._read_each(few, chunks)
+            some = _BLANK_LINE.split(events, many)
+            events = some.pop() if 0 < many < len(some) else b""
+            self._read_each(some, chunks)
             if events and self.likeness and chunks and type(chunks[-1]) is tuple:
                 texts, events = self.likeness.read_on(events, self._usual_head + b"data: ")
                 chunks[-1][1].extend(texts)
+            many = 2 * many if self.likeness else 0  # the rest is copied each time
         return chunks
 
     def _read_each(self, events: list[bytes], chunks: list[Any]) -> None:
