@@ -11,6 +11,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 
+from engine.mapping.compiler import MOST_LOOPS
 from engine.mapping.reading import SelectorError
 
 from .selecting import compiled, python, selection
@@ -185,8 +186,8 @@ def test_literal_is_made_anew_at_each_run() -> None:
 def test_deepest_expression_compiles() -> None:
     for text in (
         "!" * 110 + "a",
-        "a[*]." * 110 + "a",
-        "a[?" * 55 + "a" + "]" * 55,
+        "a[*]." * MOST_LOOPS + "a",
+        "a[?" * MOST_LOOPS + "a" + "]" * MOST_LOOPS,
         "[" * 110 + "a" + "]" * 110,
         "a" + " || a" * 110,
     ):

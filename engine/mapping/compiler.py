@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 from . import nodes, selectors, templates, words
 from .document import JSON_NUMBER, JSON_WORDS
 from .errors import Place, Problems, Source, suggest
-from .mapping import FILE, Section
+from .mapping import FILE, Section, place_at
 from .namespaces import namespace
 from .reading import SelectorError
 from .shapes import leaves
@@ -29,6 +29,11 @@ Tree = TypeVar("Tree", bound=ast.AST)
 
 Sink = Callable[[ast.expr], ast.stmt]
 """What becomes of a value: it is returned, stored under a key, appended to a list."""
+
+
+MOST_LOOPS = 16
+"""Within each other. Of more than twenty some are refused by Python, and some crash it
+(https://github.com/python/cpython/issues/156091)."""
 
 
 @dataclass(slots=True)
@@ -45,6 +50,9 @@ class Compiler:
         """The section's function; None where there are problems."""
         writer = _Writer(self, name, parameters)
         tree = writer.function(node)
+        if deep := _in_too_many_loops(tree):
+            place = place_at(self.sources, deep.lineno, deep.col_offset, deep.end_col_offset)
+            self.problems.add(place, f"these are too many loops within loops: the most is {MOST_LOOPS}")
         if self.problems:
             return None
         space = {**namespace(self.functions), **writer.constants}
@@ -52,6 +60,22 @@ class Compiler:
         exec(compile(module, f"<mapping {self.sources[0].name}>", "exec"), space)
         keys = {key for leaf in leaves(node, self.parts) if isinstance(leaf, nodes.Record) for key in leaf.entries}
         return Section(space[name], pickle.dumps(tree), writer.reads, writer.drops, keys, writer.constants)
+
+
+_LOOPS = (ast.For, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _in_too_many_loops(tree: ast.AST) -> Any:
+    """The first loop that lies in too many others, if any."""
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if isinstance(node, _LOOPS):
+            if depth == MOST_LOOPS:
+                return node
+            depth += 1
+        waiting += [(child, depth) for child in ast.iter_child_nodes(node)]
+    return None
 
 
 class _Writer:

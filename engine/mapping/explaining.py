@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import Place, Source
-from .mapping import FILE, Section
+from .mapping import Section, place_at
 
 Step = str | int
 """A key of an object, or an index of a list."""
@@ -58,10 +58,7 @@ class _Notes:
 
     def of(self, node: Any) -> int:
         """The number of the place of a tree's node."""
-        source, line = self.sources[node.lineno // FILE], node.lineno % FILE
-        text = source.line(line).encode()
-        start, end = (len(text[:offset].decode(errors="replace")) for offset in (node.col_offset, node.end_col_offset))
-        self.places.append(Place(source, line, start + 1, max(1, end - start)))
+        self.places.append(place_at(self.sources, node.lineno, node.col_offset, node.end_col_offset))
         return len(self.places) - 1
 
     # Called by the function

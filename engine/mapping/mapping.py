@@ -137,9 +137,14 @@ def place_of(trace: TracebackType | None, sources: Sequence[Source]) -> Place | 
         if code.co_filename == f"<mapping {sources[0].name}>":
             line, _, start, end = list(code.co_positions())[trace.tb_lasti // 2]
             if line is not None and start is not None and end is not None:
-                source = sources[line // FILE]
-                text = source.line(line % FILE).encode()
-                column = len(text[:start].decode(errors="replace"))
-                found = Place(source, line % FILE, column + 1, max(1, len(text[start:end].decode(errors="replace"))))
+                found = place_at(sources, line, start, end)
         trace = trace.tb_next
     return found
+
+
+def place_at(sources: Sequence[Source], line: int, start: int, end: int) -> Place:
+    """The place of a position in compiled code: `line` as above, and columns in bytes."""
+    source = sources[line // FILE]
+    text = source.line(line % FILE).encode()
+    column = len(text[:start].decode(errors="replace"))
+    return Place(source, line % FILE, column + 1, max(1, len(text[start:end].decode(errors="replace"))))
