@@ -205,7 +205,7 @@ def memory(folder: Path, canned: Upstream, requests: int) -> dict[str, list[tupl
             count, found[name] = 0, [(0, server.resident())]
             while count < requests:
                 for stream in (False, True):
-                    count += int(wrk(server.url, bodies.small(stream=stream), 32, 4)["requests"])
+                    count += int(wrk(server.url, bodies.small(stream=stream), 32, 2)["requests"])
                 found[name].append((count, server.resident()))
                 tell(f"memory of {name}: {count} of {requests} requests")
     return found
