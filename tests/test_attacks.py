@@ -518,7 +518,7 @@ REST = '"model": "told/big", "max_tokens": 9, "messages": [{"role": "user", "con
     ids=[
         "lists without end",
         "objects without end",
-        "deeper than can be written",
+        "lists in place of an object",
         "a million keys",
         "a long number",
         "infinity",

@@ -66,7 +66,7 @@ _LOOPS = (ast.For, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def _in_too_many_loops(tree: ast.AST) -> Any:
-    """The first loop that lies in too many others, if any."""
+    """A loop that lies in too many others, if any does."""
     waiting = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from engine.wire.framing import encode
@@ -33,28 +33,23 @@ class _Block:
     type: str
     field: str
 
-    def __post_init__(self) -> None:
-        self._before, self._after = _frame(self.index, self.type, self.field)
-
     def more(self, text: str) -> Event:
-        return _delta(self.index, self.type, self.field, text)
+        return {"type": "content_block_delta", "index": self.index, "delta": {"type": self.type, self.field: text}}
+
+    @cached_property
+    def _frame(self) -> tuple[bytes, bytes]:
+        """What stands before the text of an event, and behind it."""
+        before, _, after = encode([self.more("")]).rpartition(b'""')
+        return before, after
 
     def framed(self, texts: Sequence[str]) -> bytes:
-        before, after = self._before, self._after
+        before, after = self._frame
         if len(texts) == 1:
             return before + dumps(texts[0]) + after
         return before + (after + before).join(dumps_all(texts)) + after
 
 
-def _delta(index: int, type: str, field: str, text: str) -> Event:
-    return {"type": "content_block_delta", "index": index, "delta": {"type": type, field: text}}
-
-
-@lru_cache(maxsize=1024)
-def _frame(index: int, type: str, field: str) -> tuple[bytes, bytes]:
-    """What stands before the text of a delta, and behind it."""
-    before, _, after = encode([_delta(index, type, field, "")]).rpartition(b'""')
-    return before, after
+_block = lru_cache(maxsize=1024)(_Block)  # the same in every stream
 
 
 class Blocks:
@@ -66,7 +61,7 @@ class Blocks:
         self.written = 0  # characters
         self._message = message
         self._told: list[Event | tuple[_Block, Sequence[str]]] = []
-        self._block = _Block(-1, "", "")  # the last one
+        self._block = _block(-1, "", "")  # the last one
 
     def take(self) -> list[Event]:
         """What has been written since the last time."""
@@ -91,7 +86,7 @@ class Blocks:
         self.start()
         self.kind = kind
         start, type, field = _KINDS[kind]
-        self._block = _Block(self._block.index + 1, type, field)
+        self._block = _block(self._block.index + 1, type, field)
         self.emit({"type": "content_block_start", "index": self._block.index, "content_block": {"type": kind, **start, **fields}})
 
     def write(self, text: str) -> None:
