@@ -50,7 +50,7 @@ def upstream(server: tuple[str, Upstream]) -> Upstream:
 def ask(server: tuple[str, Upstream], method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     """A request without the SDK's help: status, headers, body."""
     connection = http.client.HTTPConnection(server[0].removeprefix("http://"), timeout=20)
-    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    data = body if isinstance(body, bytes | Iterator) else json.dumps(body).encode() if body is not None else None
     with contextlib.closing(connection):
         connection.request(method, path, data, headers or {})
         with connection.getresponse() as answer:
@@ -203,6 +203,13 @@ def test_a_body_that_is_no_json_or_too_large(server: tuple[str, Upstream]) -> No
     assert (status, json.loads(told)["error"]["type"]) == (400, "invalid_request_error")
     status, _, told = ask(server, "POST", "/v1/messages", b" " * 200_000)
     assert (status, json.loads(told)["error"]["type"]) == (413, "request_too_large")
+
+
+def test_a_body_of_which_nobody_says_how_long_it_is(server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [Answer(chat_stream(text_chunk("Hello"), stop_chunk()))]
+    body = json.dumps(message(stream=True)).encode()
+    status, _, told = ask(server, "POST", "/v1/messages", iter([body[:20], body[20:50], body[50:]]))
+    assert (status, b"message_stop" in told) == (200, True)
 
 
 @pytest.mark.parametrize("path", ["/v1/messages?beta=true", "/v1/v1/messages", "/v1/messages/"])

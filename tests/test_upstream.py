@@ -56,6 +56,35 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@on_both_loops
+async def test_a_request_is_sent_before_anything_else_is_done() -> None:
+    visits: list[socket.socket] = []
+
+    def answer() -> None:
+        if not visits:
+            visits.append(place.accept()[0])
+            visits[0].settimeout(5)
+        assert visits[0].recv(10_000).endswith(b"{}")
+        visits[0].sendall(OK)
+
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        there = There(f"http://127.0.0.1:{place.getsockname()[1]}")
+        for _ in range(3):
+            with await there.post(there.url, {}, b"{}", answer) as reply:
+                assert await reply.read() == b"hi"
+        there.close()
+        visits[0].close()
+
+
+@on_both_loops
+async def test_what_fails_meanwhile_ends_the_request() -> None:
+    async with Provider([STAY]) as provider:
+        there = provider.upstream()
+        with pytest.raises(ZeroDivisionError):
+            await there.post(there.url, {}, b"{}", lambda: 1 / 0)
+        await provider.has_left.wait()
+
+
 # Connections are used again
 
 

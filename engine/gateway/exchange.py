@@ -53,9 +53,13 @@ class Exchange(Sections):
         self.failure: ApiError | None = None
         self.asked = request
         self._requests = 1
-        self._assembler = self._fresh_assembler()
 
-    def _fresh_assembler(self) -> Assembler:
+    def get_ready(self) -> object:
+        """Make what reads the answer, for which there is time while the provider is at it."""
+        return self._assembler, self.streams and self._decoder
+
+    @cached_property
+    def _assembler(self) -> Assembler:
         thinking, choice = self.asked.get("thinking") or {}, self.asked.get("tool_choice") or {}
         return Assembler(
             self.asked.get("model") or self.model,

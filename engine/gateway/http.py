@@ -25,8 +25,12 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The request's body. Raises ApiError 413 past `limit` bytes, and ClientLeft."""
+async def read_body(receive: Receive, limit: int, length: int | None = None) -> bytes:
+    """The request's body. Raises ApiError 413 past `limit` bytes, and ClientLeft.
+
+    `length`: of how many bytes it is, where that is known. Granian tells the end of a body by another, empty message only, and
+    to ask for that is to wait for two other threads.
+    """
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -38,7 +42,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         if size > limit:
             raise ApiError(413, "request_too_large", f"the request is larger than {limit:,} bytes")
         pieces.append(body)
-        if not message.get("more_body"):
+        if size == length or not message.get("more_body"):
             return b"".join(pieces) if len(pieces) > 1 else body
 
 
@@ -62,6 +66,14 @@ def header(scope: Scope, name: bytes) -> str | None:
 def headers(scope: Scope, name: bytes) -> list[str]:
     """All values of a request header that stands there several times."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def length(scope: Scope) -> int | None:
+    """Of how many bytes a request's body is, where its headers tell (RFC 9112, 6.3)."""
+    if header(scope, b"transfer-encoding"):
+        return None
+    told = header(scope, b"content-length") or ""
+    return int(told) if told.isascii() and told.isdecimal() else None
 
 
 def protocol_headers(scope: Scope) -> dict[str, str]:

@@ -65,6 +65,7 @@ class _Call:
     def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send):
         self.proxy = proxy
         self.client = http.protocol_headers(scope)
+        self.length = http.length(scope)
         self.receive = receive
         self.send = send
         self.id = http.request_id()
@@ -140,7 +141,7 @@ class _Call:
             record.tokens = self.made.usage
 
     async def _request(self, *, counting: bool) -> dict[str, Any]:
-        self.data = await http.read_body(self.receive, self.proxy.config.request_bytes)
+        self.data = await http.read_body(self.receive, self.proxy.config.request_bytes, self.length)
         request = http.read_json(self.data)
         if isinstance(request, dict) and request.get("thinking") is True:
             request["thinking"] = {"type": "enabled"}  # written by hand it may be just this
@@ -215,12 +216,12 @@ class _Call:
     def provider(self) -> Provider:
         return self.trying.target.provider
 
-    async def _post(self, where: dict[str, Any], body: Any) -> Reply:
+    async def _post(self, where: dict[str, Any], body: Any, meanwhile: Callable[[], object] | None = None) -> Reply:
         """The provider's answer, unread; what passes until then is the provider's time."""
         check_model(where["url"], self.trying.target.model)
         data = body if isinstance(body, bytes) else http.json(body)
         sent = perf_counter()
-        self.reply = reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data)
+        self.reply = reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data, meanwhile)
         self.waited += perf_counter() - sent - reply.waited
         if self.recording:
             self.recording.answered(reply)
@@ -377,7 +378,7 @@ class _Call:
 
     async def _asked(self, exchange: Exchange) -> Reply:
         """The provider's answer, unread. Raises ApiError where it refuses."""
-        reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange))
+        reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange), exchange.get_ready)
         if reply.status < 400:
             return reply
         raise exchange.refuse(reply.status, await reply.read(), reply.headers)

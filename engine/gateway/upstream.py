@@ -4,7 +4,7 @@ import asyncio
 import errno
 import ipaddress
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from urllib.parse import urlsplit
 
@@ -45,15 +45,20 @@ class Upstream:
         self._free: dict[Origin, dict[Connection, None]] = {}
         self._all: set[Connection] = set()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Awaitable[Reply]:
-        """Send a body. Raises ApiError where the provider cannot be reached, or sends elsewhere."""
-        return self._request("POST", url, headers, body)
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, meanwhile: Callable[[], object] | None = None
+    ) -> Awaitable[Reply]:
+        """Send a body; `meanwhile` is done while the provider is at it. Raises ApiError where it cannot be reached, or sends
+        elsewhere."""
+        return self._request("POST", url, headers, body, meanwhile)
 
     def get(self, url: str, headers: Mapping[str, str]) -> Awaitable[Reply]:
         """Ask for what is at an address. Raises ApiError as `post` does."""
         return self._request("GET", url, headers, b"")
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, meanwhile: Callable[[], object] | None = None
+    ) -> Reply:
         try:
             to = address(url)
             begin = head(method, to, {**_HEADERS, **headers}, len(body), self._proxy)
@@ -62,6 +67,8 @@ class Upstream:
             raise unreachable(self.provider, url, error) from error
         reply = connection.ask(begin, body, partial(unreachable, self.provider, url))
         try:
+            if meanwhile:
+                meanwhile()
             await reply.begin()
         except BaseException:
             connection.close()
