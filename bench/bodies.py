@@ -1,14 +1,26 @@
 """The requests that proxies are measured with."""
 
 import base64
+import json
 import random
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from tests.bodies import large_request
 
 MODEL = "claude-opus-5-5"
+
+
+def written(body: Mapping[str, Any]) -> bytes:
+    """A body as Claude Code and Anthropic's SDKs write it: nothing stands between its words."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def spaced(body: Mapping[str, Any]) -> bytes:
+    """The same with spaces between, so that nothing in it is known from the last time (engine/wire/recurring.py)."""
+    return json.dumps(body).encode()
 
 
 def small(text: str = "Say hello.", *, model: str = MODEL, stream: bool = False) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """A client that sees when each chunk of a stream arrives: raw bytes, so that little of its own is measured."""
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
 from time import monotonic, monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
+
+from bench import bodies
 
 _STAMP = re.compile(rb"@(\d+)@")
 _END = b"\r\n0\r\n\r\n"
@@ -65,7 +66,7 @@ class Stream(asyncio.Protocol):
 
 
 def request(url: str, path: str, body: Mapping[str, Any]) -> bytes:
-    host, data = urlsplit(url).netloc, json.dumps(body).encode()
+    host, data = urlsplit(url).netloc, bodies.written(body)
     head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nanthropic-version: 2023-06-01\r\n"
     return f"{head}x-api-key: any\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data
 

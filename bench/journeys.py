@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import partial
@@ -65,7 +64,8 @@ class Provider:
     def __init__(self, pieces: Sequence[bytes], type: str):
         self._answer = partial(Canned, pieces, type)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Canned:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, meanwhile: Callable[[], object]) -> Canned:
+        meanwhile()
         return self._answer()
 
 
@@ -79,7 +79,13 @@ class Session:
         return self._answer()
 
 
-def own(mapping: str, request: dict[str, Any], answer: Sequence[bytes], type: str) -> Journeys:
+def own(
+    mapping: str,
+    request: dict[str, Any],
+    answer: Sequence[bytes],
+    type: str,
+    written: Callable[[dict[str, Any]], bytes] = bodies.written,
+) -> Journeys:
     """Requests that ccproxy serves, with its log."""
     logs.set_up("info", "text")
     told = ProviderConfig(mapping, base_url="http://127.0.0.1:9/v1", keys=("k",))
@@ -87,14 +93,14 @@ def own(mapping: str, request: dict[str, Any], answer: Sequence[bytes], type: st
     config = Config(providers={"told": told}, routes=routes)
     application = Application(config, lambda: config)
     application.service.providers["told"].upstream = Provider(answer, type)
-    return partial(_serve, application, json.dumps(request).encode())
+    return partial(_serve, application, written(request))
 
 
 def by_hand(request: dict[str, Any], answer: Sequence[bytes], type: str) -> Journeys:
     """The same requests, served by the floor."""
     floor = Floor("http://127.0.0.1:9/v1")
     floor.session = Session(answer, type)
-    return partial(_serve, floor, json.dumps(request).encode())
+    return partial(_serve, floor, bodies.written(request))
 
 
 def _serve(application: Callable[..., Awaitable[None]], body: bytes, count: int) -> None:
@@ -148,11 +154,13 @@ def pairs() -> dict[str, tuple[Journeys, Journeys]]:
     small, streamed = bodies.small(), bodies.small(stream=True)
     by_floor = by_hand(streamed, *burst(CHAT))
     large = {"300 KB": bodies.session(), "200 turns": bodies.turns()}
+    chat, by_floors = whole(CHAT), {name: by_hand(request, *whole(CHAT)) for name, request in large.items()}
     return {
         "small": (own("openai-chat", small, *whole(CHAT)), by_hand(small, *whole(CHAT))),
         "stream": (own("openai-chat", streamed, *burst(CHAT)), by_floor),
         "stream, Responses": (own("openai", streamed, *burst(RESPONSES)), by_floor),
         "stream, Gemini": (own("gemini", streamed, *burst(GEMINI)), by_floor),
         "stream, chunk by chunk": (own("openai-chat", streamed, *paced(CHAT)), by_hand(streamed, *paced(CHAT))),
-        **{name: (own("openai-chat", request, *whole(CHAT)), by_hand(request, *whole(CHAT))) for name, request in large.items()},
+        **{name: (own("openai-chat", request, *chat), by_floors[name]) for name, request in large.items()},
+        "300 KB, all of it read": (own("openai-chat", large["300 KB"], *chat, bodies.spaced), by_floors["300 KB"]),
     }

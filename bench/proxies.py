@@ -88,7 +88,7 @@ class Side:
 
 def wrk(url: str, body: Mapping[str, Any], connections: int, seconds: float) -> dict[str, float]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        Path(file.name).write_text(json.dumps(body))
+        Path(file.name).write_bytes(bodies.written(body))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "60s", "-s", HERE / "post.lua"]
         done = subprocess.run([*command, url + MESSAGES], env=os.environ | {"BODY": file.name}, capture_output=True, check=True)
     told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -113,7 +113,7 @@ def measure(side: Side, load: Load, seconds: float) -> dict[str, float]:
 def check(side: Side, load: Load) -> None:
     """Raises RuntimeError where the answer is not what the canned provider said."""
     url, _ = side.place(load)
-    answer = ask(url, MESSAGES, json.dumps(load.body).encode())
+    answer = ask(url, MESSAGES, bodies.written(load.body))
     if load.body["stream"]:
         told = [json.loads(line[5:]) for line in answer.splitlines() if line.startswith(b"data:")]
         if told[-1]["type"] != "message_stop":
@@ -170,7 +170,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 def starts(folder: Path, canned: Upstream, rounds: int) -> dict[str, dict[str, list[float]]]:
     """Seconds from the command to the first answer, and to the first that was translated; one provider each."""
-    body = json.dumps(bodies.small()).encode()
+    body = bodies.written(bodies.small())
     makes: dict[str, Callable[[], Any]] = {
         "bare": lambda: sides.bare(folder),
         "floor": lambda: sides.floor(folder, canned),

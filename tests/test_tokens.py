@@ -75,6 +75,19 @@ def test_E03_the_estimate_of_all_kinds_mixed_is_within_a_tenth_of_the_count(size
         assert_close([text for block in blocks for text in block])
 
 
+@pytest.mark.parametrize("size", [20_000, 100_000, 300_000, 1_000_000])
+def test_whether_it_is_more_than_a_limit_is_told_as_the_estimate_tells_it(size: int) -> None:
+    for seed in range(10):
+        random = Random(seed)
+        blocks = [stretches(random.choice(list(KINDS.values())), size // 50, random) for _ in range(50)]
+        request = conversation([text for block in blocks for text in block])
+        estimated = tokens.estimate(request)
+        for limit in (0, *(int(estimated * part) for part in (0.1, 0.5, 0.8, 0.95)), estimated - 1):
+            assert tokens.is_more_than(limit, request)
+        for limit in (estimated, *(int(estimated * part) for part in (1.05, 1.25, 2, 10))):
+            assert not tokens.is_more_than(limit, request)
+
+
 def stretches(texts: list[str], size: int, random: Random) -> list[str]:
     """Pieces of texts, so many bytes together."""
     pieces = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from engine.wire import jsontext
+from engine.wire import jsontext, recurring
 from engine.wire.errors import ApiError
 
 LONGEST_LINE = 1_000
@@ -49,7 +49,7 @@ async def read_body(receive: Receive, limit: int, length: int | None = None) -> 
 def read_json(data: bytes) -> Any:
     """Raises ApiError 400 where the body is no JSON."""
     try:
-        return orjson.loads(data)
+        return recurring.read(data)
     except orjson.JSONDecodeError as error:
         raise ApiError(400, "invalid_request_error", f"the request's body is not JSON: {error}") from None
 
@@ -70,10 +70,13 @@ def headers(scope: Scope, name: bytes) -> list[str]:
 
 def length(scope: Scope) -> int | None:
     """Of how many bytes a request's body is, where its headers tell (RFC 9112, 6.3)."""
-    if header(scope, b"transfer-encoding"):
-        return None
-    told = header(scope, b"content-length") or ""
-    return int(told) if told.isascii() and told.isdecimal() else None
+    told = b""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            told = value
+        elif name == b"transfer-encoding":
+            return None
+    return int(told) if told.isdigit() else None
 
 
 def protocol_headers(scope: Scope) -> dict[str, str]:

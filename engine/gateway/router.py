@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
     def is_longer_than(self, limit: int) -> bool:
         # No byte is more than a token, and most requests are short: those are not counted.
-        return self.size > limit and tokens.estimate(self.request) > limit
+        return self.size > limit and tokens.is_more_than(limit, self.request)
 
     def is_background(self) -> bool:
         """Whether it is work that the client does beside the conversation (client.md 1)."""

@@ -10,7 +10,6 @@ from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
 from engine.wire.jsontext import dumps
 from engine.wire.pairing import pair, show_after_results
-from engine.wire.toolnames import ToolNames
 
 Request = dict[str, Any]
 Message = dict[str, Any]
@@ -41,15 +40,14 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: 
     `size`: of how many bytes it came, where that is known.
     Raises ApiError where nothing can be put in place of what the provider does not take.
     """
-    lost: dict[str, str] = {}
     thread = request.get("thread")
     if thread and thread["type"] != "create":
         # One that goes on has its earlier messages at Anthropic, and nobody else could know them.
         raise ApiError(400, "invalid_request_error", "thread.type: this provider keeps no thread that could be continued")
     if not facts.images and facts.unseen_images == "refuse":
         _refuse_new_image(request["messages"])
-    offered = tools.offered(request, facts, lost)
-    names = ToolNames(offered, facts)
+    offered = tools.offered(request, facts)
+    names, lost = offered.names, dict(offered.lost)
     reader = BlockReader(facts, names, lost, provider, model)
     thoughts = thinking.canonical(request, facts.efforts)
     thinks = thinking.is_on(thoughts)
@@ -63,9 +61,9 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: 
     if "system" in request:
         canonical["system"] = _system(request["system"], facts, reader)
     if "tools" in request:
-        canonical["tools"] = [tools.canonical(tool, names, facts, lost) for tool in offered.values()] or None
+        canonical["tools"] = offered.canonical or None
     if "tool_choice" in request:
-        canonical["tool_choice"] = tools.choice(request, offered, names, facts, lost, thinks=thinks)
+        canonical["tool_choice"] = tools.choice(request, offered.tools, names, facts, lost, thinks=thinks)
     if "stop_sequences" in request:
         stop_here, canonical["stop_sequences"] = _stop_sequences(request["stop_sequences"], facts)
     if "max_tokens" in request:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from . import pictures
 from .jsontext import dumps
+from .recurring import once
 
 _ENCODINGS = {"o200k": "o200k_base", "cl100k": "cl100k_base"}
 
@@ -43,9 +44,17 @@ def estimate(request: dict[str, Any]) -> int:
     English, and by more on figures and in languages of which they know fewer words, or more.
     """
     texts, rest = _taken_apart(request)
+    return rest + _estimated("".join(texts), _SLICES)
+
+
+def is_more_than(limit: int, request: dict[str, Any]) -> bool:
+    """Whether a request has more tokens than that by the estimate, for which a rough one does where it is far from the limit."""
+    texts, rest = _taken_apart(request)
     text = "".join(texts)
-    sample = _sample(text)
-    return rest + round(_counted(sample, "o200k") * len(text) / max(1, sum(map(len, sample))))
+    tokens = rest + _estimated(text, _FEW)
+    if limit < tokens * _ROUGHLY and tokens < limit * _ROUGHLY:
+        tokens = rest + _estimated(text, _SLICES)
+    return tokens > limit
 
 
 def load() -> None:
@@ -66,13 +75,19 @@ def _sound(text: str) -> str:
 
 # Many small slices tell the mixture of a request better than a few large ones.
 _SLICES, _SLICE = 128, 200
+_FEW, _ROUGHLY = 16, 1.3  # by a few, mixtures of all languages are told within a quarter of what many slices tell
 
 
-def _sample(text: str) -> list[str]:
+def _estimated(text: str, slices: int) -> int:
+    sample = _sample(text, slices)
+    return round(_counted(sample, "o200k") * len(text) / max(1, sum(map(len, sample))))
+
+
+def _sample(text: str, slices: int) -> list[str]:
     """Slices from all over a text; a short text as it is."""
-    if len(text) <= _SLICES * _SLICE:
+    if len(text) <= slices * _SLICE:
         return [text]
-    return [text[at : at + _SLICE] for at in (len(text) * part // _SLICES for part in range(_SLICES))]
+    return [text[at : at + _SLICE] for at in (len(text) * part // slices for part in range(slices))]
 
 
 # A request, taken apart
@@ -86,14 +101,20 @@ def _taken_apart(request: dict[str, Any]) -> tuple[list[str], int]:
         rest += _MESSAGE + _content(request["system"], texts)
     for message in _dicts(request.get("messages")):
         rest += _MESSAGE + _content(message.get("content"), texts)
-    tools = [
-        {key: value for key, value in tool.items() if key != "cache_control"} if "cache_control" in tool else tool
-        for tool in _dicts(request.get("tools"))
-    ]
-    if tools:
-        rest += _TOOL * len(tools)
-        texts.append(_json(tools))
+    if request.get("tools"):
+        text, tokens = once(_tools, request["tools"])
+        texts.append(text)
+        rest += tokens
     return texts, rest
+
+
+def _tools(tools: Any) -> tuple[str, int]:
+    """The text of tools, and the tokens of all else."""
+    told = [
+        {key: value for key, value in tool.items() if key != "cache_control"} if "cache_control" in tool else tool
+        for tool in _dicts(tools)
+    ]
+    return (_json(told), _TOOL * len(told)) if told else ("", 0)
 
 
 def _content(content: Any, texts: list[str]) -> int:

@@ -67,6 +67,13 @@ class ToolNames(dict[str, str]):
                 self[name] = name
         self._taken = set(self)
 
+    def copy(self) -> "ToolNames":
+        """The same names, to which others can be added."""
+        copy = ToolNames((), self._facts)
+        copy.update(self)
+        copy._taken, copy.back = set(self._taken), dict(self.back)
+        return copy
+
     def __missing__(self, name: str) -> str:
         self[name] = known = fit(self._begun(name), self._facts.tool_name_max, self._taken)
         self._taken.add(known)

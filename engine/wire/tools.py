@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.wire import schema
 from engine.wire.blocks import cache_mark
 from engine.wire.errors import ApiError
 from engine.wire.facts import Facts
+from engine.wire.recurring import once
 from engine.wire.toolnames import ToolNames
 
 Tool = dict[str, Any]
@@ -15,39 +16,61 @@ Tool = dict[str, Any]
 WEB_SEARCH = "web_search"
 
 
-def offered(request: dict[str, Any], facts: Facts, lost: dict[str, str]) -> dict[str, Tool]:
-    """The tools that go upstream, by the client's names; of several with one name the first.
+class Offered(NamedTuple):
+    """The tools that go upstream: by the client's names, and as a mapping reads them; the names that they have there.
 
-    Raises ApiError when they are more than the provider takes (G08): which to leave out is for the client to say.
+    `lost`: what of them does not reach the provider.
     """
-    tools = request.get("tools")
+
+    tools: dict[str, Tool]
+    canonical: list[Tool]
+    names: ToolNames
+    lost: dict[str, str]
+
+
+def offered(request: dict[str, Any], facts: Facts) -> Offered:
+    """What a provider is offered of a request's tools.
+
+    Raises ApiError when they are more than the provider takes (G08): which to leave out is for the client to say; and when
+    a schema is too deep to read.
+    """
+    tools, asked = request.get("tools"), request.get("tool_choice") or {}
     if not tools:
-        return {}
+        return Offered({}, [], ToolNames((), facts), {})
+    how = facts, asked.get("type"), asked["name"] if asked.get("type") == "tool" else None
+    if once(_is_deferred, tools):
+        return _offered(_without_deferred(tools, request["messages"]), *how)
+    made = once(_offered, tools, *how)
+    return made._replace(names=made.names.copy())
+
+
+def _offered(tools: list[Tool], facts: Facts, choice: str | None, chosen: str | None) -> Offered:
+    lost: dict[str, str] = {}
+    found = _found(tools, facts, choice, chosen, lost)
+    names = ToolNames(found, facts)
+    return Offered(found, [_canonical(tool, names, facts, lost) for tool in found.values()], names, lost)
+
+
+def _found(tools: list[Tool], facts: Facts, choice: str | None, chosen: str | None, lost: dict[str, str]) -> dict[str, Tool]:
+    """The tools that go upstream, by the client's names; of several with one name the first."""
     if not facts.tools:
         lost["tools"] = "this model calls no tools"
         return {}
-    if (request.get("tool_choice") or {}).get("type") == "none" and "none" not in facts.tool_choices:
+    if choice == "none" and "none" not in facts.tool_choices:
         return {}
     found: dict[str, Tool] = {}
-    for tool in _without_deferred(tools, request["messages"]):
+    for tool in tools:
         if _is_offered(tool, facts, lost):
             found.setdefault(tool["name"], tool)
-    found = _narrowed(found, request.get("tool_choice") or {}, facts)
+    if chosen in found and "tool" not in facts.tool_choices and "any" in facts.tool_choices:
+        found = {chosen: found[chosen]}  # where a provider can be told to choose but not what, the one tool alone is offered
     if facts.max_tools is not None and len(found) > facts.max_tools:
         words = f"tools: this provider takes at most {facts.max_tools} tools, and {len(found)} were sent"
         raise ApiError(400, "invalid_request_error", words)
     return found
 
 
-def _narrowed(tools: dict[str, Tool], asked: dict[str, Any], facts: Facts) -> dict[str, Tool]:
-    """To a provider that can be told to choose but not what, the one tool alone is offered."""
-    chosen = asked.get("name") if asked.get("type") == "tool" else None
-    if chosen in tools and "tool" not in facts.tool_choices and "any" in facts.tool_choices:
-        return {chosen: tools[chosen]}
-    return tools
-
-
-def canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) -> Tool:
+def _canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) -> Tool:
     """A tool as a mapping reads it. Raises ApiError when its schema is too deep to read."""
     family = _family(tool)
     mark = cache_mark(tool, facts, lost)
@@ -130,12 +153,15 @@ def _family(tool: Tool) -> str | None:
 # Tool search (R31): the client defers tools, until a search brings up their names.
 
 
+def _is_deferred(tools: list[Tool]) -> bool:
+    """Whether some may not have come up yet. Where the search would be Anthropic's own, none could: all are offered."""
+    return any(tool.get("defer_loading") for tool in tools) and not any(
+        (_family(tool) or "").startswith("tool_search_tool") for tool in tools
+    )
+
+
 def _without_deferred(tools: list[Tool], messages: list[dict[str, Any]]) -> list[Tool]:
-    """Without the tools that have not come up yet. Where the search would be Anthropic's own, none could: all are offered."""
-    if not any(tool.get("defer_loading") for tool in tools):
-        return tools
-    if any((_family(tool) or "").startswith("tool_search_tool") for tool in tools):
-        return tools
+    """Without the tools that have not come up yet."""
     known = {name for message in messages for name in _named(message.get("content"))}
     return [tool for tool in tools if not tool.get("defer_loading") or tool.get("name") in known]
 

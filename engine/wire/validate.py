@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from engine.wire.errors import ApiError
+from engine.wire.recurring import once
 from engine.wire.shapes import Check, Problems, Shape, fields, list_of, number, one_of, tagged
 
 _TOLD = 3  # problems in one refusal
@@ -91,12 +92,13 @@ def _tool(value: Any) -> Problems:
     return (_DEFINED_TOOL if is_defined else _OWN_TOOL)(value)
 
 
+_TOOLS = list_of(_tool)
 _CHOICE = tagged("type", {"tool": fields({"name": str})}, fields({"type": one_of("auto", "any", "tool", "none")}))
 
 _NEEDED: dict[str, Shape] = {"model": str, "messages": list_of(_MESSAGE, empty="at least one message is required")}
 _OPTIONAL: dict[str, Shape] = {
     "system": _CONTENT,
-    "tools": list_of(_tool),
+    "tools": lambda value: once(_TOOLS, value),
     "tool_choice": _CHOICE,
     "thinking": fields({"type": str}, {"budget_tokens": number(0, whole=True), "display": str}),
     "output_config": fields({}, {"effort": str, "format": fields({"type": str}, {"schema": dict})}),
