@@ -2,12 +2,13 @@
 
 import logging
 import sys
+from asyncio import get_running_loop
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import localtime, strftime, time
-from typing import Any
+from typing import Any, TextIO
 
 from engine.gateway import http
 
@@ -30,9 +31,34 @@ class _Lines(logging.Formatter):
         return self._line(record.created, record.levelname, record.getMessage(), trace)
 
     def write(self, message: str, fields: Mapping[str, Any]) -> None:
-        """Write a line past what `logging` does for one: that takes as long as a tenth of a small request."""
-        with suppress(OSError, ValueError):  # who reads the log may have gone
-            sys.stderr.write(self._line(time(), "INFO", message, fields) + "\n")
+        """Write a line past what `logging` does for one, which takes as long as a tenth of a small request, and together with
+        those of all requests that end in this turn of the loop: while a file is written another thread may go on, and then has
+        to be waited for."""
+        if not _unwritten:
+            get_running_loop().call_soon(_write)
+        _unwritten.append(self._line(time(), "INFO", message, fields) + "\n")
+
+
+_unwritten: list[str] = []
+
+
+def _write() -> None:
+    lines = "".join(_unwritten)
+    _unwritten.clear()
+    with suppress(OSError, ValueError):  # who reads the log may have gone
+        sys.stderr.write(lines)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Everything else that is logged, each at its turn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        _write()
+        super().flush()
 
 
 def _text(at: float, level: str, message: str, fields: Mapping[str, Any]) -> str:
@@ -59,7 +85,7 @@ def set_up(level: str, form: str) -> None:
     """Log from this level on, in this form; asked again, from another one on and in another."""
     global _lines
     _lines = _Lines(form)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_lines)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
