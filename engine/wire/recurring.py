@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 _BEFORE = b'"tools":'
 _WORTH, _LARGEST = 4_096, 262_144  # bytes: what is shorter is read as quickly, what is longer takes megabytes
 _MOST = 16  # lists: one for each kind of agent, version and set of servers that asks here
-_MOST_MADE = 100  # of each
+_MOST_MADE = 20  # of each: what one provider and choice among them makes of it, and another
 
 _STAND_IN = "ccproxy: here are the tools that came before"
 """Is put where tools may be while the rest is read: where it comes back as the request's tools, that is what they are. A client
@@ -82,14 +82,15 @@ def _with_known(known: _Known, start: int, data: bytes) -> dict[str, Any] | None
 
 def _keep(tools: Any, data: bytes) -> None:
     """Keep tools for the next request, where they stand in this one as they would be written here."""
-    if not isinstance(tools, list) or b'": ' in data[:100]:
+    if not isinstance(tools, list) or b'": ' in data[:100]:  # it is written with spaces
         return
     try:
-        known = _Known(tools, orjson.dumps(tools))
+        text = orjson.dumps(tools)
     except TypeError:  # nested too deeply
         return
-    start = data.find(_BEFORE + known.text[:_WORTH]) + len(_BEFORE)
-    if _WORTH <= len(known.text) <= _LARGEST and start > len(_BEFORE) and known.is_at(start, data):
+    start = data.find(_BEFORE + text[:_WORTH]) if _WORTH <= len(text) <= _LARGEST else -1
+    known = _Known(tools, text)
+    if start > 0 and known.is_at(start + len(_BEFORE), data):
         if len(_known) == _MOST:
             del _known[next(iter(_known))]
         _known[id(tools)] = known
