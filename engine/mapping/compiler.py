@@ -50,7 +50,7 @@ class Compiler:
         """The section's function; None where there are problems."""
         writer = _Writer(self, name, parameters)
         tree = writer.function(node)
-        if deep := _in_too_many_loops(tree):
+        if deep := in_too_many_loops(tree):
             place = place_at(self.sources, deep.lineno, deep.col_offset, deep.end_col_offset)
             self.problems.add(place, f"these are too many loops within loops: the most is {MOST_LOOPS}")
         if self.problems:
@@ -65,7 +65,7 @@ class Compiler:
 _LOOPS = (ast.For, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def _in_too_many_loops(tree: ast.AST) -> Any:
+def in_too_many_loops(tree: ast.AST) -> Any:
     """A loop that lies in too many others, if any does."""
     waiting = [(tree, 0)]
     while waiting:
