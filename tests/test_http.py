@@ -46,8 +46,9 @@ def test_a_body_of_unknown_length_is_read_to_its_end(pieces: list[bytes]) -> Non
     assert server.asked == len(pieces) + 1
 
 
-def test_a_body_that_is_empty() -> None:
-    assert asyncio.run(http.read_body(Server([]).receive, 10, 0)) == b""
+@pytest.mark.parametrize("length", [None, 0])
+def test_a_body_that_is_empty(length: int | None) -> None:
+    assert asyncio.run(http.read_body(Server([]).receive, 10, length)) == b""
 
 
 @pytest.mark.parametrize("length", [None, 21, 5])

@@ -53,6 +53,24 @@ def test_a_line_is_there_at_the_next_turn(capsys: pytest.CaptureFixture[str]) ->
     assert asyncio.run(work()) == ["req_1 p/m 200 10 ms"]
 
 
+def test_a_loop_that_has_ended_keeps_no_line_back(capsys: pytest.CaptureFixture[str]) -> None:
+    def end(loop: asyncio.AbstractEventLoop) -> None:
+        logs.set_up("info", "text")
+        logs.access("req_1", "p/m", 200, 0.01, {})
+        loop.stop()
+
+    async def work() -> list[str]:
+        logs.access("req_2", "p/m", 200, 0.01, {})
+        await asyncio.sleep(0.01)
+        return messages(capsys)
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(end, loop)
+    loop.run_forever()
+    loop.close()
+    assert asyncio.run(work()) == ["req_1 p/m 200 10 ms", "req_2 p/m 200 10 ms"]
+
+
 def test_lines_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     async def work() -> None:
         logs.set_up("info", "json")

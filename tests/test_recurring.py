@@ -82,13 +82,52 @@ def test_only_the_tools_of_the_last_agents_are_kept() -> None:
         {"name": "x" * 10_000},
         [TOOLS] * 50,
         [TOOLS[0] | {"description": "x" * 300_000}],
+        [{"name": "x", "input_schema": {}}] * 600,
     ],
 )
 def test_what_is_short_or_huge_or_no_tools_is_read_each_time(tools: Any) -> None:
     body = request("x" * 5_000, tools=tools)
-    read(written(body))
-    assert read(written(body)) == body
-    assert not recurring._known or len(recurring._known[id(read(written(body))["tools"])].text) <= recurring._LARGEST
+    for _ in range(2):
+        assert read(written(body)) == body
+    assert not recurring._known
+
+
+def test_sessions_that_share_their_tools_share_what_is_read() -> None:
+    """Though each has a beginning and an end of its own."""
+
+    def session(number: int) -> bytes:
+        return written({"model": "m", "system": "x" * number * 7, "tools": TOOLS, "messages": ["y" * number * 3]})
+
+    [first] = {id(read(session(number))["tools"]) for number in range(16)}
+    assert len(recurring._known) == 1
+    for number in range(16):
+        assert recurring._known[first].start(session(number)) is not None
+        assert id(read(session(number))["tools"]) == first
+    for number in range(1_000):
+        read(session(number))
+    assert len(recurring._known[first]._places) <= 2 * recurring._MOST_PLACES
+
+
+def test_no_request_is_read_more_than_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it has where tools were before."""
+    every = [[*TOOLS, {"name": f"{number:02}"}] for number in range(16)]
+    behind = written({"model": "m" * 20, "x": every})
+    for tools in every:
+        start = behind.index(written(tools))
+        read(written({"model": "m" * (start - 20), "tools": tools}))
+    loads, count = orjson.loads, 0
+
+    def counted(data: bytes) -> Any:
+        nonlocal count
+        count += 1
+        return loads(data)
+
+    monkeypatch.setattr(orjson, "loads", counted)
+    assert sum(known.start(behind) is not None for known in recurring._known.values()) == 16
+    for _ in range(3):
+        count = 0
+        assert read(behind) == loads(behind)
+        assert count == 2
 
 
 # What may not be taken for the tools
@@ -167,7 +206,7 @@ def test_what_is_made_of_known_tools_is_made_once() -> None:
     known = read(written(request("Hello")))["tools"]
     assert [once(make, known), once(make, known), once(make, known, 1), once(make, known, 1)] == [1, 1, 2, 2]
     assert [once(make, list(known)), once(make, list(known))] == [3, 4]
-    for number in range(300):
+    for number in range(50):
         once(make, known, "name", number)
     assert len(recurring._known[id(known)].made) <= recurring._MOST_MADE
 
@@ -180,7 +219,7 @@ def test_a_request_whose_tools_are_known_is_translated_as_any_other(name: str) -
     plain["tools"][4]["name"] = "a.name/that no provider takes " * 5
     choices: list[dict[str, Any]] = [{}, {"tool_choice": {"type": "tool", "name": "tool_2"}}, {"tool_choice": {"type": "none"}}]
     kept = read(written(plain))["tools"]
-    before = copy.deepcopy(kept)
+    before, made = copy.deepcopy(kept), None
     for choice in choices * 2:
         body = plain | choice
         known = read(written(body))
@@ -189,7 +228,9 @@ def test_a_request_whose_tools_are_known_is_translated_as_any_other(name: str) -
         one, other = (Exchange(name, mapping, model, each, request_id="req_1") for each in (known, body))
         assert (one.body, one.lost, one.prepared) == (other.body, other.lost, other.prepared)
         assert tokens.estimate(known) == tokens.estimate(body)
+        made = made or copy.deepcopy(recurring._known[id(kept)].made)
     assert kept == before
+    assert {key: recurring._known[id(kept)].made[key] for key in made or ()} == made
 
 
 def test_deferred_tools_come_up_in_known_ones_too() -> None:
@@ -215,6 +256,20 @@ def test_a_name_that_one_conversation_has_is_unknown_to_the_next() -> None:
         Exchange("p", mapping, "m", read(written(body)), request_id="req_1").prepared for body in (called, request("Hello")) * 2
     ]
     assert [list(one.tool_names.values()) for one in prepared] == [["an odd name"], [], ["an odd name"], []]
+
+
+def test_tools_keep_their_names_while_a_conversation_grows() -> None:
+    """A call of another tool takes no name that a tool of the request would have."""
+    mapping = every_mapping.mapping("openai-chat")
+    odd = {"name": "an odd name", "input_schema": {}}
+    call = {"type": "tool_use", "id": "t", "name": "an_odd_name_29d12062", "input": {}}
+    names = []
+    for messages in ([], [{"role": "assistant", "content": [call]}]):
+        body = request("Hello", tools=[*TOOLS, odd])
+        body["messages"] += messages
+        names.append([tool["function"]["name"] for tool in Exchange("p", mapping, "m", body, request_id="req_1").body["tools"]])
+    assert names[0] == names[1]
+    assert names[0][2] == call["name"]
 
 
 def test_what_is_wrong_with_known_tools_is_told_each_time() -> None:

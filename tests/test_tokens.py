@@ -88,6 +88,17 @@ def test_whether_it_is_more_than_a_limit_is_told_as_the_estimate_tells_it(size: 
             assert not tokens.is_more_than(limit, request)
 
 
+@pytest.mark.parametrize(("turns", "size"), [(16, 16_000), (32, 6_000), (20, 6_000), (128, 2_000), (17, 9_000)])
+@pytest.mark.parametrize("head", ["9f3a" * 50, "\N{GRINNING FACE}" * 60], ids=["hex", "emoji"])
+def test_turns_that_are_equally_long_mislead_no_sample(turns: int, size: int, head: str) -> None:
+    english = "It went on as it had begun, and nobody was surprised by that. " * (size // 50)
+    request = conversation([(head + english)[:size]] * turns)
+    exact, estimated = tokens.count(request, "o200k").tokens, tokens.estimate(request)
+    assert estimated == pytest.approx(exact, rel=0.15)
+    for limit in (int(exact * part) for part in (0.4, 0.7, 0.8, 1.2, 1.4, 2.5)):
+        assert tokens.is_more_than(limit, request) == (exact > limit)
+
+
 def stretches(texts: list[str], size: int, random: Random) -> list[str]:
     """Pieces of texts, so many bytes together."""
     pieces = []

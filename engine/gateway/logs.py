@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from asyncio import get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,17 +34,21 @@ class _Lines(logging.Formatter):
         """Write a line past what `logging` does for one, which takes as long as a tenth of a small request, and together with
         those of all requests that end in this turn of the loop: while a file is written another thread may go on, and then has
         to be waited for."""
-        if not _unwritten:
-            get_running_loop().call_soon(_write)
+        global _writer
         _unwritten.append(self._line(time(), "INFO", message, fields) + "\n")
+        if _writer is not (loop := get_running_loop()):
+            loop.call_soon(_write)
+            _writer = loop
 
 
 _unwritten: list[str] = []
+_writer: AbstractEventLoop | None = None
+"""Who will write them."""
 
 
 def _write() -> None:
-    lines = "".join(_unwritten)
-    _unwritten.clear()
+    global _unwritten, _writer
+    lines, _unwritten, _writer = "".join(_unwritten), [], None
     with suppress(OSError, ValueError):  # who reads the log may have gone
         sys.stderr.write(lines)
 

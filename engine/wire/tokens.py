@@ -87,7 +87,13 @@ def _sample(text: str, slices: int) -> list[str]:
     """Slices from all over a text; a short text as it is."""
     if len(text) <= slices * _SLICE:
         return [text]
-    return [text[at : at + _SLICE] for at in (len(text) * part // slices for part in range(slices))]
+    # Each somewhere else in its part: at equal distances they would keep step with turns that are equally long.
+    starts = [int((part + part * _GOLDEN % 1) * len(text) / slices) for part in range(slices)]
+    return [text[start : start + _SLICE] for start in starts]
+
+
+_GOLDEN = 0.618034
+"""The fractions of its multiples are as evenly spread as can be. https://en.wikipedia.org/wiki/Low-discrepancy_sequence"""
 
 
 # A request, taken apart

@@ -35,35 +35,34 @@ def offered(request: dict[str, Any], facts: Facts) -> Offered:
     a schema is too deep to read.
     """
     tools, asked = request.get("tools"), request.get("tool_choice") or {}
-    if not tools:
+    if not tools or not facts.tools:
+        return Offered({}, [], ToolNames((), facts), {"tools": "this model calls no tools"} if tools else {})
+    if asked.get("type") == "none" and "none" not in facts.tool_choices:
         return Offered({}, [], ToolNames((), facts), {})
-    how = facts, asked.get("type"), asked["name"] if asked.get("type") == "tool" else None
+    # To a provider that can be told to choose but not what, the one tool alone is offered.
+    is_alone = asked.get("type") == "tool" and "tool" not in facts.tool_choices and "any" in facts.tool_choices
+    alone = asked["name"] if is_alone else None
     if once(_is_deferred, tools):
-        return _offered(_without_deferred(tools, request["messages"]), *how)
-    made = once(_offered, tools, *how)
+        return _offered(_without_deferred(tools, request["messages"]), facts, alone)
+    made = once(_offered, tools, facts, alone)
     return made._replace(names=made.names.copy())
 
 
-def _offered(tools: list[Tool], facts: Facts, choice: str | None, chosen: str | None) -> Offered:
+def _offered(tools: list[Tool], facts: Facts, alone: str | None) -> Offered:
     lost: dict[str, str] = {}
-    found = _found(tools, facts, choice, chosen, lost)
+    found = _found(tools, facts, alone, lost)
     names = ToolNames(found, facts)
     return Offered(found, [_canonical(tool, names, facts, lost) for tool in found.values()], names, lost)
 
 
-def _found(tools: list[Tool], facts: Facts, choice: str | None, chosen: str | None, lost: dict[str, str]) -> dict[str, Tool]:
+def _found(tools: list[Tool], facts: Facts, alone: str | None, lost: dict[str, str]) -> dict[str, Tool]:
     """The tools that go upstream, by the client's names; of several with one name the first."""
-    if not facts.tools:
-        lost["tools"] = "this model calls no tools"
-        return {}
-    if choice == "none" and "none" not in facts.tool_choices:
-        return {}
     found: dict[str, Tool] = {}
     for tool in tools:
         if _is_offered(tool, facts, lost):
             found.setdefault(tool["name"], tool)
-    if chosen in found and "tool" not in facts.tool_choices and "any" in facts.tool_choices:
-        found = {chosen: found[chosen]}  # where a provider can be told to choose but not what, the one tool alone is offered
+    if alone in found:
+        found = {alone: found[alone]}
     if facts.max_tools is not None and len(found) > facts.max_tools:
         words = f"tools: this provider takes at most {facts.max_tools} tools, and {len(found)} were sent"
         raise ApiError(400, "invalid_request_error", words)
