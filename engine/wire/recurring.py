@@ -89,11 +89,12 @@ def _with_known(known: _Known, start: int, data: bytes) -> dict[str, Any] | None
     if not isinstance(request, dict) or request.get("tools") != _STAND_IN.decode():
         return None
     request["tools"] = known.tools
-    _was_at(known, start, data)
+    _remember(known, start, data)
     return request
 
 
-def _was_at(known: _Known, start: int, data: bytes) -> None:
+def _remember(known: _Known, start: int, data: bytes) -> None:
+    """That these tools have come, and where: the latest last, and no more of them than are kept."""
     known.was_at(start, data)
     _known.pop(id(known.tools), None)
     _known[id(known.tools)] = known
@@ -113,5 +114,5 @@ def _kept(tools: list[Any], data: bytes) -> list[Any]:
     if not _WORTH <= len(text) <= _LARGEST or not data.startswith(text, start):
         return tools
     known = next((one for one in _known.values() if one.text == text), None) or _Known(tools, text)
-    _was_at(known, start, data)
+    _remember(known, start, data)
     return known.tools
