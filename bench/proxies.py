@@ -32,8 +32,8 @@ MESSAGES = "/v1/messages"
 PEERS_TAKE = 4
 """How many times as long peers are measured: some answer fewer than ten streams a second."""
 
-CORES_FOR_TWO = 4
-"""From here on two workers are measured: on fewer cores the load and the canned providers take what they would need."""
+MANY = 32
+"""Connections at once, where it is told how many requests a second are served."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Load:
 def loads() -> list[Load]:
     own = {name: bodies.small(model=f"{name}/bench", stream=name == "gemini") for name in ("responses", "gemini")}
     return [
-        Load("small", bodies.small(), 32),
-        Load("stream", bodies.small(stream=True), 32),
+        Load("small", bodies.small(), MANY),
+        Load("stream", bodies.small(stream=True), MANY),
         Load("small, alone", bodies.small(), 1),
         Load("stream, alone", bodies.small(stream=True), 1),
         Load("300 KB", bodies.session(), 1),
         Load("200 turns", bodies.turns(), 1),
         Load("1 MB of images", bodies.images(), 1),
-        Load("small, Responses", own["responses"], 32, formats=True),
-        Load("stream, Responses", {**own["responses"], "stream": True}, 32, formats=True),
-        Load("stream, Gemini", own["gemini"], 32, formats=True),
-        Load("small, TLS", bodies.small(model="tls/bench"), 32, formats=True, tls=True),
-        Load("stream, TLS", bodies.small(model="tls/bench", stream=True), 32, formats=True, tls=True),
+        Load("small, Responses", own["responses"], MANY, formats=True),
+        Load("stream, Responses", {**own["responses"], "stream": True}, MANY, formats=True),
+        Load("stream, Gemini", own["gemini"], MANY, formats=True),
+        Load("small, TLS", bodies.small(model="tls/bench"), MANY, formats=True, tls=True),
+        Load("stream, TLS", bodies.small(model="tls/bench", stream=True), MANY, formats=True, tls=True),
     ]
 
 
@@ -163,6 +163,36 @@ def by_the_clock(here: list[Side], rounds: int, seconds: float, streams: int) ->
     return found
 
 
+def scaling(folder: Path, canned: Upstream, rounds: int, seconds: float) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """By load and number of workers, a measure for each round, and how many cores were `busy` then, with whatever work."""
+    cores, found = os.cpu_count() or 1, {}
+    shared = [
+        Load("small", bodies.small(), MANY),
+        Load("stream", bodies.small(stream=True), MANY),
+        Load("200 turns", bodies.turns(), MANY),
+    ]
+    with ExitStack() as stack:
+        servers = {number: stack.enter_context(sides.proxy(folder, canned, "--workers", number)) for number in ("1", "2")}
+        for load in shared:
+            found[load.name] = {number: [] for number in servers}
+            for server in servers.values():
+                server.wait()
+                wrk(server.url, load.body, load.connections, 1)
+            for turn in range(rounds):
+                tell(f"round {turn + 1} of {rounds}: {load.name}, one and two workers")
+                for number, server in servers.items():
+                    began, idle = time.monotonic(), _idle()
+                    measured = measure(Side(number, server.url, server), load, seconds)
+                    measured["busy"] = cores - (_idle() - idle) / (time.monotonic() - began)
+                    found[load.name][number].append(measured)
+    return found
+
+
+def _idle() -> float:
+    """The seconds for which cores had nothing to do since the machine was started, all cores added up (proc_uptime(5))."""
+    return float(Path("/proc/uptime").read_text().split()[1])
+
+
 def percentiles(values: list[float]) -> dict[str, float]:
     values = sorted(values)
     return {"p50": values[len(values) // 2], "p99": values[len(values) * 99 // 100], "count": len(values)}
@@ -205,7 +235,7 @@ def memory(folder: Path, canned: Upstream, requests: int) -> dict[str, list[tupl
             count, found[name] = 0, [(0, server.resident())]
             while count < requests:
                 for stream in (False, True):
-                    count += int(wrk(server.url, bodies.small(stream=stream), 32, 2)["requests"])
+                    count += int(wrk(server.url, bodies.small(stream=stream), MANY, 2)["requests"])
                 found[name].append((count, server.resident()))
                 tell(f"memory of {name}: {count} of {requests} requests")
     return found
@@ -255,6 +285,7 @@ def main() -> None:
         canned = stack.enter_context(sides.upstream(folder, options.port))
         results["start"] = starts(folder, canned, options.rounds)
         results["memory"] = memory(folder, canned, options.requests)
+        results["workers"] = scaling(folder, canned, options.rounds, options.seconds)
         here = list(_sides(folder, canned, stack, options.peer))
         direct = Side("direct", f"http://127.0.0.1:{options.port}")
         results["load"] = under_load(here, options.rounds, options.seconds)
@@ -280,10 +311,6 @@ def _sides(folder: Path, canned: Upstream, stack: ExitStack, peers: list[str]) -
     yield Side("floor", floor.url, floor, secure)
     yield Side("floor on uvloop", looped.url, looped, looped_secure)
     yield Side("ccproxy", proxy.url, proxy)
-    if (os.cpu_count() or 1) >= CORES_FOR_TWO:
-        two = stack.enter_context(sides.proxy(folder, canned, "--workers", "2"))
-        two.wait()
-        yield Side("two workers", two.url)
     for peer in peers:
         name, _, url = peer.partition("=")
         yield Side(name, url.rstrip("/"))

@@ -18,6 +18,9 @@ Results = dict[str, Any]
 FEW = 6
 """Looks at the memory from which on a trend can be told."""
 
+PART_OF_ALLOWED = 0.8
+"""That two workers should serve of what the machine has cores for."""
+
 OURS = ("direct", "bare", "floor", "floor on uvloop", "ccproxy")
 SIDES = ("floor", "floor on uvloop", "ccproxy")
 
@@ -79,7 +82,7 @@ def rows(results: Results) -> list[Row]:
     found += [_slower(name, load, 2.5 if name == "300 KB" else None) for name in ("300 KB", "200 turns", "1 MB of images")]
     found += [_rate(name, load) for name in load if "Responses" in name or "Gemini" in name or "TLS" in name]
     found += [_cpu(name, load) for name in ("small", "stream", "300 KB")]
-    return [*found, *_clock(results), *_starts(results["start"]), *_memory(results)]
+    return [*found, *_clock(results), *_scaling(results), *_starts(results["start"]), *_memory(results)]
 
 
 def _rate(name: str, load: Results, asked: float | None = None) -> Row:
@@ -131,6 +134,22 @@ def _clock(results: Results) -> list[Row]:
         row(f"added to a chunk, {streams} paced streams, p50", delay, "p50", None),
         row(f"added to a chunk, {streams} paced streams, p99", delay, "p99", 2),
     ]
+
+
+def _scaling(results: Results) -> list[Row]:
+    """What two workers serve, against one on the same cores, of which the load and the canned providers take their part."""
+    cores, made = results["machine"]["cores"], []
+    for name, (ones, twos) in ((name, by_number.values()) for name, by_number in results.get("workers", {}).items()):
+        pairs = list(zip(ones, twos, strict=True))
+        times = median(two["rate"] / one["rate"] for one, two in pairs)
+        allowed = median(min(2, cores / one["busy"]) for one in ones)
+        cost = median(two["cpu"] / one["cpu"] for one, two in pairs)
+        rate = f"{_median(twos, 'rate'):,.0f}/s"
+        one = f"{times:.2f} × one's {_median(ones, 'rate'):,.0f}/s"
+        compared = f"{one}, where {cores} cores allow {allowed:.2f}; each at {cost:.2f} × the processor"
+        asked = f"≥ {PART_OF_ALLOWED:.0%} of allowed"
+        made.append(Row(f"{name}, two workers", "", "", rate, compared, asked, times >= PART_OF_ALLOWED * allowed))
+    return made
 
 
 def _starts(start: Results) -> list[Row]:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from tests.running import ROOT, free_port
+from tests.running import ROOT, descendants, free_port
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -69,9 +70,16 @@ class Server:
         return int(line.split()[1]) / 1024
 
     def cpu_seconds(self) -> float:
-        """What it has used of the processor so far, which other work on the machine changes less than it changes times."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """What it and its workers have used of the processor so far, which other work changes less than it changes times."""
+        used = 0
+        for process in self._processes:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            used += int(fields[11]) + int(fields[12])
+        return used / TICK
+
+    @cached_property
+    def _processes(self) -> list[int]:
+        return [self.process.pid, *descendants(self.process.pid)]
 
     def wait(self, path: str = "/health", body: bytes | None = None, *, seconds: float = 60) -> bytes:
         """Its first answer."""

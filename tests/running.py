@@ -21,6 +21,16 @@ def free_port() -> int:
         return port
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    told = subprocess.run(["ps", "-Ao", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, told.splitlines())}
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
 @contextmanager
 def proxy(
     folder: Path, configuration: str = "", *arguments: str, wait: float = 60, environment: Mapping[str, str] | None = None

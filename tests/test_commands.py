@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import ROOT, free_port
+from tests.running import ROOT, descendants, free_port
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
 CLAUDE_JSON = '{ "kept":   "as it is", "é": 1 }\r\n'.encode()
@@ -130,16 +130,6 @@ def soon(happens: Callable[[], object], seconds: float = 30, pause: float = 0.05
 def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and those that these have."""
-    told = subprocess.run(["ps", "-Ao", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, told.splitlines())}
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
