@@ -1,7 +1,7 @@
-"""What the canned providers say: the same text in three formats, whole, in a hundred chunks, and in chunks that tell when
-they were sent."""
+"""What the canned providers say: the same text in three formats, whole and in a hundred chunks."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from tests.bodies import text_chunks
@@ -10,20 +10,17 @@ CHUNKS = 100
 PIECES = [f" word{number}" for number in range(CHUNKS - 3)]
 TEXT = "".join(PIECES)
 
-STAMP = b"@%d@"
-"""A chunk's text where it tells when it was sent: the nanoseconds of this machine's monotonic clock."""
 
-_MARK = "@stamp@"
-
-
+@dataclass(frozen=True, eq=False)
 class Format:
-    """One API's answers, as bytes: `whole`, the events of a `stream`, and those of a paced one around its stamped chunks."""
+    """One API's answers, as bytes: a `whole` one, and the events of a `stream`."""
 
-    def __init__(self, whole: dict[str, Any], stream: list[bytes], stamped: bytes, pieces: slice):
-        self.whole = json.dumps(whole).encode()
-        self.stream = stream
-        self.head, self.tail = stream[: pieces.start], stream[pieces.stop :]
-        self.stamped = stamped.replace(_MARK.encode(), STAMP)
+    whole: bytes
+    stream: list[bytes]
+
+
+def _whole(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode()
 
 
 def _event(chunk: dict[str, Any], *, named: bool = False) -> bytes:
@@ -33,15 +30,13 @@ def _event(chunk: dict[str, Any], *, named: bool = False) -> bytes:
 
 def _chat() -> Format:
     chunks = text_chunks(CHUNKS)
-    stamped = {**chunks[1], "choices": [{**chunks[1]["choices"][0], "delta": {"content": _MARK}}]}
     message = {"role": "assistant", "content": TEXT, "refusal": None, "annotations": []}
     whole = {
         **{"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt", "system_fingerprint": "fp"},
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": chunks[-1]["usage"],
     }
-    stream = [*map(_event, chunks), b"data: [DONE]\n\n"]
-    return Format(whole, stream, _event(stamped), slice(1, 1 + len(PIECES)))
+    return Format(_whole(whole), [*map(_event, chunks), b"data: [DONE]\n\n"])
 
 
 def _responses() -> Format:
@@ -69,8 +64,7 @@ def _responses() -> Format:
         {"type": "response.completed", "response": whole},
     ]
     stream = [_event({**chunk, "sequence_number": number}, named=True) for number, chunk in enumerate(told)]
-    stamped = _event({**delta, "delta": _MARK, "sequence_number": 4}, named=True)
-    return Format(whole, stream, stamped, slice(4, 4 + len(PIECES)))
+    return Format(_whole(whole), stream)
 
 
 def _gemini() -> Format:
@@ -80,9 +74,10 @@ def _gemini() -> Format:
         return {"candidates": [candidate], "usageMetadata": counts, "modelVersion": "gemini", "responseId": "r1"}
 
     last = chunk("", finishReason="STOP")
-    stream = [*(_event(chunk(piece)) for piece in PIECES), _event(last)]
-    return Format(chunk(TEXT, finishReason="STOP"), stream, _event(chunk(_MARK)), slice(0, len(PIECES)))
+    return Format(_whole(chunk(TEXT, finishReason="STOP")), [*(_event(chunk(piece)) for piece in PIECES), _event(last)])
 
 
-FORMATS = {b"/chat/completions": _chat(), b"/responses": _responses(), b":streamGenerateContent": _gemini()}
+CHAT, RESPONSES, GEMINI = _chat(), _responses(), _gemini()
+
+FORMATS = {b"/chat/completions": CHAT, b"/responses": RESPONSES, b":streamGenerateContent": GEMINI}
 """By what a request's path ends in."""

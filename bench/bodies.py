@@ -33,11 +33,6 @@ def small(text: str = "Say hello.", *, model: str = MODEL, stream: bool = False)
     }
 
 
-def paced(chunks: int) -> dict[str, Any]:
-    """A stream by the clock: the canned provider reads these words."""
-    return small(f"Go on, paced {chunks}.", stream=True)
-
-
 def session() -> dict[str, Any]:
     """300 KB: 60 tools, 80 messages."""
     return large_request(tools=60, messages=80, size=370_000) | {"stream": False}

@@ -10,14 +10,12 @@ from typing import Any
 import uvloop
 
 from bench import bodies
-from bench.answers import FORMATS, Format
+from bench.answers import CHAT, GEMINI, RESPONSES, Format
 from bench.floor import Floor
 from engine.gateway import logs
 from engine.gateway.names import Named
 from engine.gateway.settings import Config, ProviderConfig, RouteConfig
 from server import Application
-
-CHAT, RESPONSES, GEMINI = FORMATS.values()
 
 Journeys = Callable[[int], None]
 """So many requests, one after the other."""

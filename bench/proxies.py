@@ -5,7 +5,6 @@ the ratios within each: what else the machine does falls on all alike.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -22,8 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import bodies, client, report, sides
+from bench import bodies, report, sides
 from bench.answers import TEXT
+from bench.pace import Pace
 from bench.sides import Server, Upstream, ask
 
 HERE = Path(__file__).parent
@@ -149,15 +149,17 @@ def under_load(here: list[Side], rounds: int, seconds: float) -> dict[str, dict[
     return found
 
 
-def by_the_clock(here: list[Side], rounds: int, seconds: float, streams: int) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """Paced streams: how late each chunk comes with many at once, and how late the first one with a single one."""
+def by_the_clock(
+    here: list[Side], pace: Pace, rounds: int, seconds: float, streams: int
+) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Streams by the clock: how late each chunk comes with many at once, and how late the first one with a single one."""
     found: dict[str, dict[str, list[dict[str, float]]]] = {"delay": {}, "first": {}}
     for number in range(rounds):
         tell(f"round {number + 1} of {rounds}: {streams} paced streams")
         for side in here:
             path = MESSAGES if side.name != "direct" else "/v1/chat/completions"
-            delays, _ = asyncio.run(client.watch(side.url, path, bodies.paced(100), streams=streams, seconds=seconds))
-            _, first = asyncio.run(client.watch(side.url, path, bodies.paced(3), streams=1, seconds=seconds))
+            delays, _ = pace.watch(side.url, path, streams=streams, chunks=100, seconds=seconds)
+            _, first = pace.watch(side.url, path, streams=1, chunks=3, seconds=seconds)
             found["delay"].setdefault(side.name, []).append(percentiles(delays))
             found["first"].setdefault(side.name, []).append(percentiles(first))
     return found
@@ -275,23 +277,24 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000, help="after which the memory is looked at")
     parser.add_argument("--port", type=int, default=8455, help="of the canned providers; TLS has the next one")
     options = parser.parse_args()
-    for program in ("wrk", "openssl"):
+    for program, package in (("wrk", "wrk"), ("openssl", "openssl"), ("cc", "gcc")):
         if shutil.which(program) is None:
-            sys.exit(f"bench-proxy needs {program}: apt-get install {program}, or brew install {program}")
+            sys.exit(f"bench-proxy needs {program}: apt-get install {package}")
     results = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions()}
     results["options"] = {name: value for name, value in vars(options).items() if name != "peer"}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        canned = stack.enter_context(sides.upstream(folder, options.port))
-        results["start"] = starts(folder, canned, options.rounds)
-        results["memory"] = memory(folder, canned, options.requests)
-        results["workers"] = scaling(folder, canned, options.rounds, options.seconds)
-        here = list(_sides(folder, canned, stack, options.peer))
-        direct = Side("direct", f"http://127.0.0.1:{options.port}")
-        results["load"] = under_load(here, options.rounds, options.seconds)
+        pace = Pace(folder, options.port)
+        with sides.upstream(folder, options.port) as canned:
+            results["start"] = starts(folder, canned, options.rounds)
+            results["memory"] = memory(folder, canned, options.requests)
+            results["workers"] = scaling(folder, canned, options.rounds, options.seconds)
+            here = list(_sides(folder, canned, stack, options.peer))
+            results["load"] = under_load(here, options.rounds, options.seconds)
         results["cannot"] = {side.name: side.cannot for side in here if side.cannot}
+        direct = Side("direct", f"http://127.0.0.1:{options.port}")
         paced = [side for side in [direct, *here] if "stream" not in side.cannot]
-        results["paced"] = by_the_clock(paced, options.rounds, options.seconds, options.streams)
+        results["paced"] = by_the_clock(paced, pace, options.rounds, options.seconds, options.streams)
     results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     file = HERE / "results" / f"{results['when'][:16].replace(':', '')}.json"
     file.parent.mkdir(exist_ok=True)

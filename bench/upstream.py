@@ -1,30 +1,24 @@
 """Canned providers in a process of their own: whatever is asked is answered at once, from bytes made beforehand.
 
-What a client wants travels in what every proxy passes on: a request with `stream` gets a hundred chunks in one burst, and one
-whose text says `paced 100` a hundred chunks of which each tells when it was sent, one every 5 ms.
+What a client wants travels in what every proxy passes on: a request with `stream` gets a hundred chunks in one burst.
 """
 
 import asyncio
 import re
 import ssl
 import sys
-from time import monotonic_ns
 from typing import Any
 
-from bench.answers import FORMATS, Format
-
-GAP = 0.005
-"""Seconds between the chunks of a paced stream."""
+from bench.answers import FORMATS
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _STREAM = re.compile(rb'"stream": *true')
-_PACED = re.compile(rb"paced (\d+)")
 
-_OPENING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-_END = b"0\r\n\r\n"
+OPENING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
 
 
-def _chunked(event: bytes) -> bytes:
+def chunked(event: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(event), event)
 
 
@@ -33,7 +27,7 @@ def _whole(body: bytes) -> bytes:
 
 
 WHOLE = {form: _whole(form.whole) for form in FORMATS.values()}
-BURST = {form: _OPENING + b"".join(map(_chunked, form.stream)) + _END for form in FORMATS.values()}
+BURST = {form: OPENING + b"".join(map(chunked, form.stream)) + END for form in FORMATS.values()}
 
 
 class Provider(asyncio.Protocol):
@@ -72,32 +66,8 @@ class Provider(asyncio.Protocol):
         form = FORMATS[ending]
         if not (path.endswith(b":streamGenerateContent") or _STREAM.search(request)):
             self.transport.write(WHOLE[form])
-        elif paced := _PACED.search(request):
-            Paced(self.transport, form, int(paced[1]))
         else:
             self.transport.write(BURST[form])
-
-
-class Paced:
-    """A stream by the clock, until its last chunk or until nobody listens any more."""
-
-    def __init__(self, transport: Any, form: Format, chunks: int):
-        self.transport, self.form, self.left = transport, form, chunks
-        self.loop = asyncio.get_running_loop()
-        self.due = self.loop.time()
-        transport.write(_OPENING + b"".join(map(_chunked, form.head)))
-        self.send()
-
-    def send(self) -> None:
-        if self.transport.is_closing():
-            return
-        self.left -= 1
-        self.transport.write(_chunked(self.form.stamped % monotonic_ns()))
-        if self.left:
-            self.due += GAP
-            self.loop.call_at(self.due, self.send)
-        else:
-            self.transport.write(b"".join(map(_chunked, self.form.tail)) + _END)
 
 
 async def main(port: int, tls_port: int, certificate: str, key: str) -> None:
