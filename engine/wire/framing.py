@@ -90,6 +90,10 @@ class SSE:
         self.likeness: Likeness | None = None
 
     def feed(self, data: bytes) -> list[Any]:
+        is_whole = data.endswith(b"\n\n") and not self._kept.pieces
+        if is_whole and self.likeness and (like := self.likeness.recognise(data[:-2])):  # one event, as they mostly come
+            self._ended_in_cr = False
+            return [like]
         if _CR in data or (self._ended_in_cr and data):
             data = self._with_plain_line_ends(data)
         if not self._begun:
@@ -140,7 +144,7 @@ class SSE:
             events = some.pop() if 0 < many < len(some) else b""
             self._read_each(some, chunks)
             if events and self.likeness and chunks and type(chunks[-1]) is tuple:
-                texts, events = self.likeness.read_on(events, self._usual_head + b"data: ")
+                texts, events = self.likeness.read_on(events)
                 chunks[-1][1].extend(texts)
             many = 2 * many if self.likeness else 0  # the rest is copied each time
         return chunks
@@ -148,10 +152,13 @@ class SSE:
     def _read_each(self, events: list[bytes], chunks: list[Any]) -> None:
         likeness = self.likeness
         for event in events:
-            head, _, data = event.partition(b"data: ")
+            if likeness and (like := likeness.recognise(event)):
+                chunks.append(like)
+                continue
+            head, field, data = event.partition(b"data: ")
             if head == self._usual_head and _LF not in data:
                 try:
-                    chunks.append(likeness.read(data) if likeness else orjson.loads(data))
+                    chunks.append(likeness.read(head + field, data) if likeness else orjson.loads(data))
                 except ValueError:  # the end of the stream, or what only Python reads
                     chunks += self._read(event)
                 else:

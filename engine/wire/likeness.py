@@ -33,35 +33,38 @@ class Likeness:
         self._tries = TRIES
         self._served = 0
         self._kind = ""
-        self._before, self._after = b"\n", b""  # which no data begin with
-        self._start = self._end = 0  # of the string, in data that are like the last, the latter from their end
+        self._before, self._after = b"\n", b""  # around the text of an event, each with a quote; none begins like this
+        self._start = self._end = 0  # of the string with its quotes, in an event that is like the last, the latter from its end
 
-    def read(self, data: bytes) -> Any:
-        """The chunk that is a JSON text; of one that is like the last a tuple, the kind of its delta and the text in a list.
-        Raises ValueError."""
-        if data.startswith(self._before) and data.endswith(self._after):
+    def recognise(self, event: bytes) -> tuple[str, list[str]] | None:
+        """Of an event that is like the last the kind of its delta and, in a list, the text; None of any other."""
+        if event.startswith(self._before) and event.endswith(self._after):
             try:
-                text = orjson.loads(data[self._start : self._end])
+                text = orjson.loads(event[self._start : self._end])
             except ValueError:  # more than the one string differs
-                text = ""
+                return None
             if text:
                 self._served += 1
                 return self._kind, [text]
+        return None
+
+    def read(self, head: bytes, data: bytes) -> Any:
+        """The chunk of an event, of whose data this is the JSON text; `head` stands before them. Raises ValueError."""
         chunk = orjson.loads(data)
         if self._served >= WORTH:
             self._tries = TRIES
         if self._tries and self._last:
             self._tries -= 1
             self._served = 0
-            self._compare(data)
+            self._compare(head, data)
             self.is_over = not (self._tries or self._kind)
         self._last = data
         return chunk
 
-    def read_on(self, events: bytes, head: bytes) -> tuple[list[str], bytes]:
+    def read_on(self, events: bytes) -> tuple[list[str], bytes]:
         """The texts of those events at the beginning that are like the last, but for the last of them, and the rest of the
-        events. `head`: what stands before the data of each."""
-        before = head + self._before
+        events."""
+        before = self._before
         between = self._after + b"\n\n" + before
         pieces: list[bytes] = []
         start = len(before) if events.startswith(before) else len(events)
@@ -78,7 +81,7 @@ class Likeness:
         self._served += len(texts)
         return texts, events[start - len(before) :]
 
-    def _compare(self, data: bytes) -> None:
+    def _compare(self, head: bytes, data: bytes) -> None:
         """Look for a string in which alone the data differ from the last."""
         string = STRING.match(data, data.rfind(b'"', 0, _first_difference(data, self._last)))
         if string is None:
@@ -90,8 +93,8 @@ class Likeness:
         with suppress(ValueError):
             chunk = orjson.loads(before + _MARK.encode() + after)
             if kind := self._becomes(chunk, _MARK):
-                self._kind, self._before, self._after = kind, before, after
-                self._start, self._end = len(before) - 1, 1 - len(after)
+                self._kind, self._before, self._after = kind, head + before, after
+                self._start, self._end = len(self._before) - 1, 1 - len(after)
             else:  # what looks into this text, or makes more of this chunk, does so with the next
                 self._tries = 0
 
