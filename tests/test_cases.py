@@ -189,6 +189,7 @@ def _in_pieces(exchange: Exchange, pieces: list[bytes]) -> list[Any]:
         events += exchange.receive(piece)
         if exchange.over:
             break
+    assert not exchange.goes_on()  # which is asked first, as the server does
     return events + exchange.finish()
 
 

@@ -153,7 +153,9 @@ def answer(exchange: Exchange, reply: dict[str, Any]) -> tuple[dict[str, Any], l
 
 
 def feed(exchange: Exchange, pieces: list[bytes]) -> list[Event]:
-    return [event for piece in pieces for event in exchange.receive(piece)] + exchange.finish()
+    events = [event for piece in pieces for event in exchange.receive(piece)]
+    assert not exchange.goes_on()
+    return events + exchange.finish()
 
 
 def cut(data: bytes, dice: random.Random, most: int) -> list[bytes]:

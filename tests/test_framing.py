@@ -128,6 +128,7 @@ def test_a_json_document_in_place_of_a_stream_is_its_only_chunk():
     assert decoder.feed(b'"code": 404}}\r\n') == []
     assert decoder.end() == [{"error": {"code": 404}}]
     assert decoder.done
+    assert decoder.end() == []
     assert decode("sse", b'[{"error": 1}]') == [{"error": 1}]
 
 

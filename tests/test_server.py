@@ -126,6 +126,21 @@ def test_S22_an_error_before_the_first_block_is_a_status(client: anthropic.Anthr
     assert caught.value.status_code == 529
 
 
+def test_S41_a_whole_answer_in_place_of_a_stream(client: anthropic.Anthropic, upstream: Upstream) -> None:
+    told = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]}
+    upstream.answers = [Answer([json.dumps(told).encode()], content_type="application/json")]
+    with client.messages.stream(**message()) as stream:
+        answer = stream.get_final_message()
+    assert ([block.text for block in answer.content], answer.stop_reason) == (["Hello"], "end_turn")
+
+
+def test_S41_an_error_in_place_of_a_stream_keeps_its_status(client: anthropic.Anthropic, upstream: Upstream) -> None:
+    told = {"error": {"message": "Rate limit reached, slow down", "type": "rate_limit_error", "code": 429}}
+    upstream.answers = [Answer([json.dumps(told).encode()], content_type="application/json")]
+    with pytest.raises(anthropic.RateLimitError, match="slow down"), client.messages.stream(**message()):
+        pass
+
+
 def test_S20_S38_a_stream_that_breaks_off_ends_in_an_error_and_is_not_asked_for_again(
     server: tuple[str, Upstream], upstream: Upstream
 ) -> None:

@@ -44,7 +44,9 @@ class Decoder(Protocol):
     done: bool
 
     def feed(self, data: bytes) -> list[Any]: ...
-    def end(self) -> list[Any]: ...
+    def end(self) -> list[Any]:
+        """The last chunks; none when it is asked again."""
+        ...
 
 
 class _Kept(Generic[AnyStr]):
@@ -116,7 +118,7 @@ class SSE:
 
     def end(self) -> list[Any]:
         rest = self._kept.take()
-        if self._is_document:
+        if self._is_document and not self.done:
             return self._document(rest)
         try:
             return self._chunks(rest)
