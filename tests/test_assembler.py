@@ -357,6 +357,21 @@ def test_S35_arguments_told_again_are_not_doubled():
     assert blocks(*fragments, call("}", key=0)) == [["R", {"a": 1}]]
 
 
+def test_S35_an_object_that_begins_like_the_arguments_around_it_is_none_of_them():
+    nested = call('{"not":', key=0, id="c", name="R"), call('{"not":1}', key=0), call("}", key=0)
+    whole = call('{"not":{"not":1}}', key=0, id="c", name="R")
+    assert blocks(*nested) == blocks(*nested, whole) == blocks(*nested, whole, whole) == [["R", {"not": {"not": 1}}]]
+    deeper = call('{"a":', name="R"), call('{"a":{}}'), call(',"b":'), call('{"a":2}'), call("}")
+    assert blocks(*deeper) == [["R", {"a": {"a": {}}, "b": {"a": 2}}]]
+
+
+def test_S35_arguments_of_which_the_last_piece_is_missing_are_told_once():
+    begun, whole = call('{"a":', key=0, id="c", name="R"), call('{"a":1}', key=0, id="c", name="R")
+    assert blocks(begun, whole) == blocks(begun, whole, whole) == [["R", {"a": 1}]]
+    assert blocks(begun, whole, {"text": "b"}) == [["R", {"a": 1}], "b"]
+    assert message(begun, whole, {"stop": "tool_use"})["stop_reason"] == "tool_use"
+
+
 def test_S35_an_item_told_once_more_says_only_what_was_missing():
     piece = {"text": {"key": 0, "piece": "Hel"}}
     assert blocks(piece, {"text": {"key": 0, "whole": "Hello"}}, {"text": {"key": 0, "whole": "Hello"}}) == ["Hello"]

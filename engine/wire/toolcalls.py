@@ -25,6 +25,7 @@ class ToolCall:
     _pieces: list[str] = field(default_factory=list)
     _extent: Extent = field(default_factory=Extent)
     _told_empty: bool = False
+    _again: str = ""  # an object that begins like the arguments so far: they from their beginning, or one within them
 
     def take(self, fragment: str) -> str:
         """More arguments -> what of them goes out if the call is the open block.
@@ -38,8 +39,12 @@ class ToolCall:
                 return ""
         elif self._extent.is_whole:
             return ""
-        elif fragment.startswith("{"):
-            fragment = self._unsaid(fragment)
+        elif self._again:
+            fragment = self._rest_again() if fragment.strip() == self._again else self._again + fragment
+            self._again = ""
+        elif fragment.startswith("{") and fragment.startswith(self._text()) and _is_json(fragment):
+            self._again = fragment.strip()
+            return ""
         if not fragment:
             return ""
         self._pieces.append(self._extent.cut(fragment))
@@ -51,10 +56,10 @@ class ToolCall:
 
     def rest(self) -> str:
         """What goes out when the block closes: together, the arguments are never nothing, and never less than an object."""
-        return "" if self._streams() else dumps(self.input()).decode()
+        return self._rest_again() if self._streams() else dumps(self.input()).decode()
 
     def input(self) -> dict[str, Any]:
-        return as_object(self._text())
+        return as_object(self._text() + self._rest_again())
 
     def is_complete(self) -> bool:
         """Whether nothing is missing. Where there are no arguments, they may still come."""
@@ -62,7 +67,7 @@ class ToolCall:
 
     def is_cut(self) -> bool:
         """Whether an object has begun and has not ended."""
-        return self._streams() and not self._extent.is_whole
+        return self._streams() and not self._extent.is_whole and not self._again
 
     def has_arguments(self) -> bool:
         return bool(self._pieces) or self._told_empty
@@ -75,10 +80,9 @@ class ToolCall:
         """Only what begins as an object can go out before it is whole; the rest has to become one first."""
         return bool(self._pieces) and self._pieces[0][0] == "{"
 
-    def _unsaid(self, fragment: str) -> str:
-        """The new part of a fragment that tells the arguments again from their beginning."""
-        text = self._text()
-        return fragment[len(text) :] if fragment.startswith(text) and _is_json(fragment) else fragment
+    def _rest_again(self) -> str:
+        """What is new in the arguments where they were told again from their beginning, which nothing came behind."""
+        return self._again[len(self._text()) :]
 
     def _text(self) -> str:
         if len(self._pieces) > 1:
