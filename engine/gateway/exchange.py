@@ -8,7 +8,7 @@ from engine.gateway.sections import Sections, tokens_of
 from engine.mapping.mapping import Mapping
 from engine.mapping.opaque import passed_as
 from engine.wire import framing, history, reasoning, searches, tokens, tools
-from engine.wire.assembler import Assembler, fold
+from engine.wire.assembler import PROMPT, Assembler, fold
 from engine.wire.errors import ApiError
 from engine.wire.likeness import Likeness
 
@@ -19,9 +19,6 @@ MOST_REQUESTS = 40
 
 OF_CLAUDE_CODE = ("omitted", "updates")
 """How Claude Code has thinking displayed (client.md 2.2): it takes the last block of an answer for its words."""
-
-PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-"""What the tokens of a prompt are counted under."""
 
 
 class Exchange(Sections):

@@ -40,7 +40,10 @@ _ERROR_TYPES = (
     "api_error",
     "overloaded_error",
 )
-_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens", "thinking_tokens")
+PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+"""What the tokens of a prompt are counted under."""
+
+_COUNTS = (*PROMPT, "output_tokens", "thinking_tokens")
 _NUMBERS = (int, float)
 
 
@@ -270,12 +273,16 @@ class Assembler:
     def _hear_usage(self, usage: Any) -> None:
         if isinstance(usage, dict):
             known = self.usage
-            for name, count in usage.items():
-                if name not in _COUNTS or type(count) not in _NUMBERS or not 0 <= count < 2**53:
-                    continue
-                # Some send zeros with every chunk but one (S18).
-                if count >= 1 or name not in known:
-                    known[name] = int(count)
+            counts = {
+                name: int(count)
+                for name, count in usage.items()
+                if name in _COUNTS and type(count) in _NUMBERS and 0 <= count < 2**53
+            }
+            # Some send zeros with every chunk but one (S18), and some say late that it was all in the cache (S19).
+            is_whole = 0 in counts.values() and _prompt(counts) >= _prompt(known)
+            for name, count in counts.items():
+                if count or name not in known or (is_whole and name in PROMPT):
+                    known[name] = count
             if not self.started:
                 self._message["usage"] = self._known_usage()
 
@@ -425,6 +432,11 @@ class Assembler:
 def _own(state: dict[str, Any]) -> str:
     """The provider's own signature, or its redacted thinking."""
     return str(state.get("signature") or state.get("redacted", ""))
+
+
+def _prompt(counts: Mapping[str, int]) -> int:
+    """The tokens of the prompt, wherever they were read from."""
+    return sum(counts.get(name, 0) for name in PROMPT)
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
