@@ -125,6 +125,15 @@ def test_the_usual_folder_of_mappings_need_not_be_there(tmp_path: Path) -> None:
     assert load(tmp_path, "mappings: ~/.ccproxy/mappings\n") == Config()
 
 
+def test_folders_are_looked_for_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current directory may be anybody's: a checkout must not choose where keys go."""
+    for folder in ("maps", "elsewhere/maps"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = load(tmp_path, "mappings: maps\nrecord: faults\n")
+    assert (made.mappings, made.record) == (tmp_path / "maps", tmp_path / "faults")
+
+
 def test_windows_writes_a_mark_before_the_text(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(b"\xef\xbb\xbfport: 8080\r\n")
     assert config.load(tmp_path / "config.yaml", {}).port == 8080

@@ -29,6 +29,23 @@ STREAM = Said("I should look.", "state-1", "Here.", calls=["call_1a"])
 REFUSAL = Answer([b'{"error": {"message": "no: hush-hush is wrong", "type": "bad"}}'], 400, "application/json")
 
 
+def test_each_attempt_is_recorded(tmp_path: Path) -> None:
+    """The one that failed is the one to look at."""
+    with scripted() as upstream:
+        upstream.answers = [Answer([b"{}"], 529, "application/json"), REFUSAL]
+        configuration = f"""
+record: {tmp_path}/recorded
+providers: {{ a: {{ mapping: openai-chat, base_url: "{upstream.base_url}", api_key: hush-hush }} }}
+routes: {{ models: {{ both: {{ to: a/one, fallbacks: [a/two] }} }} }}
+"""
+        with proxy(tmp_path, configuration) as address:
+            ask(address, "POST", "/v1/messages", REQUEST | {"model": "both"})
+    first, second = sorted((tmp_path / "recorded").glob("*/*.yaml"), key=lambda file: len(file.name))
+    assert "status: 529" in first.read_text()
+    assert "status: 400" in second.read_text()
+    assert second.name.endswith("-2.yaml")
+
+
 @pytest.mark.parametrize(
     ("mapping", "form", "stream"),
     [

@@ -83,9 +83,9 @@ class _FileReader(Values):
         return address(said) or self.refuse(value.place, f"{said!r} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1")
 
     def folder(self, value: Value) -> Path:
-        folder = Path(self.text(value))
+        folder = self.path(value)
         if folder != HOME / "mappings" and not folder.expanduser().is_dir():
-            self.refuse(value.place, f"there is no folder {folder}")
+            self.refuse(value.place, f"there is no folder {self.text(value)}; one without a / or ~ in front is beside this file")
         self.mappings = catalogue.files(catalogue.folders(folder))
         return folder
 
@@ -101,9 +101,16 @@ class _FileReader(Values):
 
         return read
 
+    def path(self, value: Value) -> Path:
+        """Of a folder, which is looked for from the configuration's own on: the current one may be anybody's."""
+        said = self.text(value)
+        if not said.strip():
+            self.refuse(value.place, "no folder is named here")
+        return Path(said) if said.startswith("~") else Path(value.place.source.name).absolute().parent / said
+
     def new_folder(self, value: Value) -> Path:
         """One that is made where it is not there yet."""
-        folder = Path(self.text(value)).expanduser()
+        folder = self.path(value).expanduser()
         if folder.exists() and not folder.is_dir():
             self.refuse(value.place, f"{folder} is no folder")
         return folder

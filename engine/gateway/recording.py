@@ -49,12 +49,16 @@ class Recording:
             self._pieces.append(piece)
 
     def write(self, folder: Path, id: str, about: str) -> None:
-        """Write the case to `folder/<mapping>/<time>-<id>.yaml`."""
+        """Write the case to `folder/<mapping>/<time>-<id>.yaml`; those behind the first of one request are numbered."""
         case = {"about": about, **self._without_secrets(self._case | {"given": self._given()})}
         case["expect"] = play(self._mapping, case)
         time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        file = folder / self._mapping.name / f"{time}-{id}.yaml"
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = folder / self._mapping.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own.mkdir(mode=0o700, exist_ok=True)
+        # Of several attempts those that failed are the ones to look at.
+        earlier = len(list(own.glob(f"*-{id}*.yaml")))
+        file = own / (f"{time}-{id}-{earlier + 1}.yaml" if earlier else f"{time}-{id}.yaml")
         text = yaml.dump(case, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
         file.touch(mode=0o600)
         file.write_text(text, encoding="utf-8")
