@@ -238,7 +238,8 @@ class Application:
 
         told = self.shared.all(self.told())
         counted, breakers = added(one.metrics for one in told), status.together(one.breakers for one in told)
-        text = prometheus.exposition(counted, breakers, __version__, monotonic() - self.began)
+        # In a thread: of many keys and models it takes half a second, in which streams go on.
+        text = await asyncio.to_thread(prometheus.exposition, counted, breakers, __version__, monotonic() - self.began)
         await http.send_body(send, text, [("content-type", prometheus.CONTENT_TYPE)])
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,5 +1,6 @@
 """What the server tells of itself, and what guards it, on the real route: through a socket, in a process of its own."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import http.client
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.gateway.metrics import Call
+from engine.gateway.settings import Config
+from server import Application
 from tests.running import proxy, running
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
@@ -316,3 +320,28 @@ def test_a_mapping_that_fails_with_the_key_does_not_tell_it(tmp_path: Path, upst
     for words in (json.dumps(told), (tmp_path / "log.txt").read_text()):
         assert "[key]" in words
         assert "sk-secret-3" not in words
+
+
+def test_while_all_is_counted_for_a_scrape_the_loop_goes_on() -> None:
+    application, turns, sent = Application(Config(), Config), 0, []
+    for number in range(100):
+        call = Call(f"req_{number}", provider="told", model=f"m{number}", status=200, whole=0.5)
+        application.services.metrics.begin(call)
+        application.services.metrics.end(call)
+
+    async def send(message: Any) -> None:
+        sent.append((message, turns))
+
+    async def scrape() -> None:
+        nonlocal turns
+        asked = asyncio.create_task(application.metrics({"headers": []}, None, send))  # type: ignore[arg-type]
+        while not asked.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await asked
+
+    asyncio.run(scrape())
+    [(head, _), (body, _)] = sent
+    assert head["status"] == 200
+    assert body["body"].count(b"ccproxy_requests_total{") == 100
+    assert turns > 5
