@@ -121,6 +121,26 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
     assert "hush" not in repr(open_providers(made, {}))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api_keys: { alice: { key: hush-hush, request_per_minute: 60 } }",
+        "api_keys: [hush-hush]",
+        "api_keyy: hush-hush",
+        "api_keys:\n  alice: { key: hush-hush, request_per_minute: 60 }",
+        "providers: { openai: { api_keys: [hush-hush, ${NONE}], modelz: [a] } }",
+        "providers: { openai: { api_key: 'hush-hush', modelz: [a] } }",
+        "providers: { openai: { base_url: 'http://me:hush-hush@here/v1' } }",
+        "providers: { openai: { api_key: hush-hush, base_url: [ } }",
+        "api_key: |\n  hush-hush\n  hush-hush",
+    ],
+)
+def test_no_key_is_shown_in_a_mistake(text: str, tmp_path: Path) -> None:
+    with pytest.raises(MappingError) as error:
+        load(tmp_path, text)
+    assert "hush" not in str(error.value)
+
+
 def test_the_usual_folder_of_mappings_need_not_be_there(tmp_path: Path) -> None:
     assert load(tmp_path, "mappings: ~/.ccproxy/mappings\n") == Config()
 

@@ -30,12 +30,17 @@ from engine.gateway.settings import (
 )
 from engine.gateway.variables import Readable, held
 from engine.mapping.document import Scalar, Value, plain, read
-from engine.mapping.errors import Place, Problems, Source, suggest
+from engine.mapping.errors import MappingError, Place, Problems, Source, suggest
 
 
 def read_config(source: Source, environment: Mapping[str, str], problems: Problems) -> Config:
     """The configuration of a file's text. What is wrong goes to `problems`; text that is no YAML raises MappingError."""
-    document = read(Readable(source.name, held(source.text), source.text), problems)
+    readable = Readable(source.name, held(source.text), source.text)
+    try:
+        document = read(readable, problems)
+    except MappingError as error:
+        readable.hide_keys()
+        raise MappingError(error.problems) from None
     try:
         return _FileReader(environment, problems).config(document)
     except Useless:

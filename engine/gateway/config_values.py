@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from engine.gateway.variables import HELD
+from engine.gateway.variables import HELD, Readable
 from engine.mapping.document import Fields, Items, Scalar, Value, plain
 from engine.mapping.errors import Place, Problems, suggest
 
@@ -15,6 +15,8 @@ _DAY = 86_400.0
 
 _ALMOST_A_VARIABLE = re.compile(r"\$\{[^}]*\}?|^\$[A-Z_][A-Z0-9_]*$")
 """What a shell, or another program's configuration, would take for one."""
+
+_VARIABLE = re.compile(f"{HELD.pattern}|{_ALMOST_A_VARIABLE.pattern}")
 
 Read = Callable[[Value], Any]
 
@@ -46,6 +48,9 @@ class Values:
     def object(self, value: Value, keys: Mapping[str, Read]) -> dict[str, Any]:
         """What can be used of an object, read by a table of its keys, in the table's order. Null is as good as unsaid."""
         entries = self.fields(value, f"an object is meant here: {', '.join(keys)}").entries
+        for key, entry in entries.items():
+            if "key" in key.lower() and not key.endswith("_env"):
+                _hide(entry.value)
         for key in entries.keys() - keys.keys():
             hint = suggest(key, keys) or suggest(key.lower(), keys)
             self.problems.add(entries[key].key, f"unknown key {key!r}{hint}")
@@ -133,3 +138,20 @@ class Values:
         if missing or almost:
             raise Useless
         return HELD.sub(lambda found: self.environment[found[1]], value.value)
+
+
+def _hide(value: Value) -> None:
+    """Show no key that stands in the file itself, whatever of its line is told."""
+    if isinstance(value, Fields):
+        for entry in value.entries.values():
+            _hide(entry.value)
+    elif isinstance(value, Items):
+        for item in value.items:
+            _hide(item)
+    elif isinstance(value.value, str) and value.value != "none" and not _VARIABLE.search(value.value):
+        _, line, column, length = place = value.place
+        assert isinstance(place.source, Readable)
+        if value.style not in ("|", ">"):
+            place.source.hide(line, column - 1, column - 1 + length)
+        for further in range(1, value.lines):
+            place.source.hide(line + further, 0)
