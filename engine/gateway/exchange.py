@@ -167,7 +167,7 @@ class Exchange(Sections):
 
     def _end(self, *, clean: bool) -> list[Event]:
         self._hear(self._unsaid_overflow())
-        if not self._assembler.usage:
+        if not self._assembler.usage and (clean or self._assembler.started):
             # The client compacts by these numbers: an estimate is better than none.
             estimated = {"input_tokens": tokens.estimate(self.prepared.request), "output_tokens": self.written // 4}
             self._assembler.hear({"usage": estimated})
