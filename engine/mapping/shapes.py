@@ -11,21 +11,37 @@ from .errors import Problems, suggest
 
 def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
     """Check a section against words.SECTIONS, words.DELTAS and words.MADE."""
-    if words.SECTIONS[section].makes == "deltas":
-        if isinstance(node, nodes.Select | nodes.Template | nodes.Literal):
-            problems.add(node.place, f"{section!r} is a list of deltas")
+    word = words.SECTIONS[section]
+    if word.makes == "deltas":
+        for whole in wholes(node, parts):
+            _check_is_list(section, whole, problems)
         for delta in leaves(node, parts):
             _check_delta(delta, parts, problems)
         return
-    for leaf in leaves(node, parts):
-        if not isinstance(leaf, nodes.Record):
-            problems.add(leaf.place, f"{section!r} makes an object")
-        elif section in words.MADE:
-            _check_keys(leaf, words.MADE[section], f"{section!r} has no key", problems)
+    for whole in wholes(node, parts):
+        if isinstance(whole, nodes.If):
+            check_shapes(section, whole.body, parts, problems)
+        elif isinstance(whole, nodes.Record):
+            _check_keys(whole, words.MADE.get(section, whole.keys), f"{section!r} has no key", problems)
+        elif not isinstance(whole, nodes.Drop):
+            problems.add(whole.place, f"{section!r} makes an object")
+        elif word.needed != "never":
+            problems.add(whole.place, f"{section!r} makes an object: it cannot be dropped")
+
+
+def _check_is_list(section: str, whole: nodes.Node, problems: Problems) -> None:
+    """A list that is written by hand is always there; where nothing is repeated, or no condition true, nothing is."""
+    if isinstance(whole, nodes.Select | nodes.Template | nodes.Literal):
+        problems.add(whole.place, f"{section!r} is a list of deltas")
+    elif not isinstance(whole, nodes.Listing):
+        problems.add(whole.place, f"{section!r} is a list of deltas: put `- ` before it, or [ ] around it")
 
 
 def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
+    is_object = isinstance(delta, nodes.Select) or (isinstance(delta, nodes.Literal) and isinstance(delta.value, dict))
     if not isinstance(delta, nodes.Record):
+        if not is_object:
+            problems.add(delta.place, "a delta is an object: its kind and what is said")
         return
     if len(delta.entries) != 1:
         problems.add(delta.place, f"a delta has one kind, not {len(delta.entries)}: {', '.join(delta.entries) or 'none'}")
@@ -40,6 +56,23 @@ def _check_keys(record: nodes.Record, known: Iterable[str], complaint: str, prob
     for key, place in record.keys.items():
         if key not in known:
             problems.add(place, f"{complaint} {key!r}{suggest(key, known)}")
+
+
+def wholes(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
+    """What a node may turn out to be as a whole: a list is one value, and so is what may be absent ($for, $if, $drop)."""
+    if isinstance(node, nodes.Let):
+        yield from wholes(node.body, parts, using)
+    elif isinstance(node, nodes.First):
+        for choice in node.choices:
+            yield from wholes(choice.body if isinstance(choice, nodes.If) else choice, parts, using)
+    elif isinstance(node, nodes.Switch):
+        for case in [*node.cases.values(), *([node.default] if node.default else [])]:
+            yield from wholes(case, parts, using)
+    elif isinstance(node, nodes.Use):
+        if node.part in parts and node.part not in using:
+            yield from wholes(parts[node.part], parts, (*using, node.part))
+    else:
+        yield node
 
 
 def leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
