@@ -72,10 +72,18 @@ def _facts(facts: type, group: str) -> dict[str, Any]:
     hints = get_type_hints(facts)
     stated = group_of(facts, group)
     return {
-        word.name: {"description": word.metadata["about"], **_of_kind(hints[word.name], word.metadata["known"])}
+        word.name: {
+            "description": word.metadata["about"],
+            **_of_kind(hints[word.name], word.metadata["known"]),
+            **_range(word.metadata["least"], word.metadata["most"]),
+        }
         for word in fields(facts)
         if word.name in stated
     }
+
+
+def _range(least: int | None, most: int | None) -> dict[str, Any]:
+    return {name: bound for name, bound in (("minimum", least), ("maximum", most)) if bound is not None}
 
 
 def _of_kind(kind: Any, known: tuple[str, ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import Field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .document import Entry, Fields, Items, plain
-from .errors import Problems, suggest
+from .errors import Place, Problems, suggest
 from .mapping import Variant
 
 GROUPS = ("capabilities", "limits", "quirks")
@@ -77,6 +77,8 @@ def _value(word: "Field[Any]", entry: Entry, kind: Any, problems: Problems) -> A
     value = plain(entry.value)
     if not fits(value, kind):
         problems.add(entry.value.place, f"{word.name!r} is {in_words(kind)}")
+    elif type(value) is int:
+        check_range(word.name, value, word.metadata["least"], word.metadata["most"], entry.value.place, problems)
     if not isinstance(entry.value, Items):
         return value
     for item in entry.value.items:
@@ -84,6 +86,14 @@ def _value(word: "Field[Any]", entry: Entry, kind: Any, problems: Problems) -> A
         if isinstance(said, str) and known and said not in known:
             problems.add(item.place, f"{word.name!r} knows no {said!r}{suggest(said, known)}")
     return tuple(value)
+
+
+def check_range(name: str, value: float, least: float | None, most: float | None, place: Place, problems: Problems) -> None:
+    """What is too small or too great would be found out only by a request, and by each."""
+    if least is not None and value < least:
+        problems.add(place, f"{name!r} is {least} at least, not {value}")
+    if most is not None and value > most:
+        problems.add(place, f"{name!r} is {most} at most, not {value}")
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -14,13 +14,29 @@ from engine.wire.thinking import EFFORTS
 CHOICES = ("auto", "any", "tool", "none")
 """Anthropic's words for who chooses a tool."""
 
+SHORTEST_NAME = 16
+"""With room for a hash behind a readable beginning; of far shorter ones there are not enough for all tools."""
 
-def _word(group: str, default: Any, about: str, answers: str = "", known: Iterable[str] = ()) -> Any:
+SHORTEST_ID = 8
+LONGEST_ID = 64
+"""As long as a hash is; of ids that are much shorter there are not enough for all calls of a conversation."""
+
+
+def _word(
+    group: str,
+    default: Any,
+    about: str,
+    answers: str = "",
+    known: Iterable[str] = (),
+    least: int | None = None,
+    most: int | None = None,
+) -> Any:
     """A fact: where it stands in a mapping, its default, what it means, the edge cases it answers.
 
-    Of a list of words, `known` are those that may be in it.
+    Of a list of words, `known` are those that may be in it; a number is not below `least` and not above `most`.
     """
-    return field(default=default, metadata={"group": group, "about": about, "answers": answers, "known": tuple(known)})
+    told = {"group": group, "about": about, "answers": answers, "known": tuple(known), "least": least, "most": most}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +54,33 @@ class Facts:
     )
 
     context: int | None = _word(
-        "limits", None, "The tokens of prompt and answer together; `max_tokens` is lowered to the room that is left.", "R21"
+        "limits",
+        None,
+        "The tokens of prompt and answer together; `max_tokens` is lowered to the room that is left.",
+        "R21",
+        least=1,
     )
-    max_output: int | None = _word("limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21")
-    min_output: int = _word("limits", 1, "The least that `max_tokens` may be; a lower one is raised to it.", "R20")
-    max_stop: int | None = _word("limits", None, "How many stop sequences the provider takes; the rest are enforced here.", "R23")
-    max_tools: int | None = _word("limits", None, "How many tools the provider takes; more are refused in words.", "G08")
-    tool_name_max: int = _word("limits", 64, "The longest tool name; longer ones are shortened, reversibly.", "G06 G07 S39")
-    tool_id_max: int = _word("limits", 64, "The longest tool call id; longer ones are shortened, reversibly.", "G09")
+    max_output: int | None = _word(
+        "limits", None, "The most tokens an answer may have; `max_tokens` is lowered to it.", "R21", least=1
+    )
+    min_output: int = _word("limits", 1, "The least that `max_tokens` may be; a lower one is raised to it.", "R20", least=1)
+    max_stop: int | None = _word(
+        "limits", None, "How many stop sequences the provider takes; the rest are enforced here.", "R23", least=0
+    )
+    max_tools: int | None = _word("limits", None, "How many tools the provider takes; more are refused in words.", "G08", least=1)
+    tool_name_max: int = _word(
+        "limits", 64, "The longest tool name; longer ones are shortened, reversibly.", "G06 G07 S39", least=SHORTEST_NAME
+    )
+    tool_id_max: int = _word(
+        "limits", 64, "The longest tool call id; longer ones are shortened, reversibly.", "G09", least=SHORTEST_NAME
+    )
     tool_id_length: int | None = _word(
-        "limits", None, "Where a tool call id has to be just so many letters and digits: how many; others are hashed.", "G09"
+        "limits",
+        None,
+        "Where a tool call id has to be just so many letters and digits: how many; others are hashed.",
+        "G09",
+        least=SHORTEST_ID,
+        most=LONGEST_ID,
     )
 
     attribution: Literal["drop", "keep"] = _word(
