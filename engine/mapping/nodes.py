@@ -245,6 +245,8 @@ def _first(_: Fields, entry: Entry, problems: Problems) -> Node:
     if not isinstance(entry.value, Items):
         problems.add(entry.value.place, "$first takes a list")
         return Literal(None, entry.key)
+    if not entry.value.items:
+        problems.add(entry.value.place, "$first needs something to choose from")
     return First([read_node(item, problems) for item in entry.value.items], entry.key)
 
 
