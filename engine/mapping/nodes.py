@@ -229,10 +229,16 @@ def _switch(fields: Fields, entry: Entry, problems: Problems) -> Node:
     subject = _condition(entry, "$switch", problems)
     cases = fields.get("$case")
     default = fields.get("$else")
-    if not isinstance(cases, Fields):
+    if not isinstance(cases, Fields) or not cases.entries:
         problems.add(entry.key, "$switch needs a $case: values and what each stands for")
     if not isinstance(cases, Fields) or not subject:
         return Literal(None, entry.key)
+    for key, case in cases.entries.items():
+        if key in DIRECTIVES:
+            told = "$else stands beside $case, not in it" if key == "$else" else f"a case is a value, not a directive ({key})"
+            problems.add(case.key, told)
+        elif key.startswith("="):
+            problems.add(case.key, "a case is a value, not an expression; $if takes one")
     return Switch(
         subject,
         {key: read_node(case.value, problems) for key, case in cases.entries.items()},
