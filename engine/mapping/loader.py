@@ -1,6 +1,6 @@
 """A mapping file -> a Mapping: parents merged, sections compiled, the Python file beside it taken in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from .errors import Place, Problems, Source, shown, suggest
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
 from .mapping import Mapping
+from .models import read_models
 from .namespaces import from_files
 from .shapes import check_shapes
 
@@ -131,7 +132,7 @@ class _Loading:
             "base_url": self._text("base_url"),
             "key_env": self._text("key_env"),
             "framing": self._framing(),
-            "models": self._models(),
+            "models": read_models(self.document, self.problems),
             "facts": self.facts(**read_facts(self.document, self.facts, self.problems)),
             "variants": read_variants(self.document, self.facts, self.problems),
             "native": self._native(),
@@ -201,20 +202,6 @@ class _Loading:
             self.problems.add(entry.value.place, f"unknown framing {framing!r}; it is one of {', '.join(words.FRAMINGS)}")
         return framing
 
-    def _models(self) -> dict[str, Any]:
-        models = self.document.get("models")
-        if models is None:
-            return {}
-        if not isinstance(models, Fields):
-            self.problems.add(models.place, "'models' is an object: main, fast, long, known")
-            return {}
-        self._check_words(models, (*words.MODEL_ROLES, "known", "only_known"), "models")
-        known = models.get("known")
-        for entry in known.entries.values() if isinstance(known, Fields) else ():
-            if isinstance(entry.value, Fields):
-                self._check_words(entry.value, words.MODEL_FACTS, "a model")
-        return dict(plain(models))
-
     def _examples(self) -> list[dict[str, Any]]:
         """Only the file's own: a child's sections differ from those that its parent's examples are about."""
         examples = self.chain[0].document.get("examples")
@@ -223,8 +210,3 @@ class _Loading:
             return told
         self.problems.add(self.chain[0].document.entries["examples"].key, "'examples' is a list: about, section, given, expect")
         return []
-
-    def _check_words(self, fields: Fields, known: Iterable[str], of: str) -> None:
-        for key, entry in fields.entries.items():
-            if key not in known:
-                self.problems.add(entry.key, f"{of} has no {key!r}{suggest(key, known)}")
