@@ -190,7 +190,7 @@ class _Loading:
 
     def _native(self) -> bool:
         value = self.document.get("native")
-        if value is None or plain(value) in (True, False):
+        if value is None or type(plain(value)) is bool:  # 1 and 0 equal them
             return value is not None and plain(value) is True
         self.problems.add(value.place, "'native' is true or false")
         return False
