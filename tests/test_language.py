@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine import BUILT_IN, Mapping, load_mapping
+from engine.mapping import words
 from engine.mapping.examples import run_examples
 from engine.mapping.mapping import FILE
+from engine.wire import assembler
 
 FOLDER = Path(__file__).parent / "language"
 PARENTS = Path(__file__).parent / "errors" / "parents"
@@ -102,3 +104,7 @@ def test_a_key_goes_to_the_address_that_it_belongs_to(tmp_path: Path) -> None:
 def test_a_mapping_that_is_nowhere() -> None:
     with pytest.raises(FileNotFoundError, match="there is no mapping named 'opena'; did you mean 'openai'"):
         load_mapping("opena")
+
+
+def test_the_reasons_to_stop_are_those_that_are_heard() -> None:
+    assert words.STOP_REASONS == assembler.STOP_REASONS

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from . import nodes, words
 from .errors import Problems, suggest
 
+ARTICLED = {"text": "a text", "number": "a number", "boolean": "true or false", "list": "a list", "object": "an object"}
+_KINDS = {str: "text", int: "number", float: "number", bool: "boolean", list: "list", dict: "object"}
+
 
 def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
     """Check a section against words.SECTIONS, words.DELTAS and words.MADE."""
@@ -50,6 +53,29 @@ def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: P
         for leaf in leaves(value, parts) if words.DELTAS.get(kind) else ():
             if isinstance(leaf, nodes.Record):
                 _check_keys(leaf, words.DELTAS[kind], f"the delta {kind!r} has no", problems)
+        for whole in wholes(value, parts) if kind in words.DELTA_VALUES else ():
+            _check_value(kind, whole.body if isinstance(whole, nodes.If) else whole, problems)
+
+
+def _check_value(kind: str, value: nodes.Node, problems: Problems) -> None:
+    """What is written by hand; what an expression finds shows only when it runs."""
+    made, takes = _made(value), words.DELTA_VALUES[kind]
+    if made is not None and made not in takes:
+        problems.add(value.place, f"the delta {kind!r} takes {' or '.join(ARTICLED[one] for one in takes)}, not {ARTICLED[made]}")
+    elif kind == "stop" and isinstance(value, nodes.Literal) and value.value not in (None, *words.STOP_REASONS):
+        hint = suggest(value.value, words.STOP_REASONS) or f"; it is one of {', '.join(words.STOP_REASONS)}"
+        problems.add(value.place, f"an answer does not end for the reason {value.value!r}{hint}")
+
+
+def _made(node: nodes.Node) -> str | None:
+    """The kind of value that a node makes, None where that is not known or it is null."""
+    if isinstance(node, nodes.Template):
+        return "text"
+    if isinstance(node, nodes.Listing | nodes.For):
+        return "list"
+    if isinstance(node, nodes.Record):
+        return "object"
+    return _KINDS.get(type(node.value)) if isinstance(node, nodes.Literal) else None
 
 
 def _check_keys(record: nodes.Record, known: Iterable[str], complaint: str, problems: Problems) -> None:

@@ -98,4 +98,34 @@ DELTAS: dict[str, tuple[str, ...]] = {
 }
 """The kinds of delta, and the keys of those that are objects (wire/assembler.py says what becomes of each)."""
 
+TEXT = ("text", "object")
+DELTA_VALUES: dict[str, tuple[str, ...]] = {
+    "start": ("object",),
+    "thinking": TEXT,
+    "signature": ("text",),
+    "details": ("list",),
+    "redacted": ("text",),
+    "text": TEXT,
+    "citation": ("object",),
+    "refusal": TEXT,
+    "web_search": ("object",),
+    "found": ("object",),
+    "tool": ("object",),
+    "stop": ("text",),
+    "stop_sequence": ("text",),
+    "usage": ("object",),
+}
+"""What a delta's value may be, where it is not anything: what is something else would not be heard."""
+
+STOP_REASONS = (
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+)
+"""Anthropic's words for why an answer ends; any other that an expression finds counts as end_turn."""
+
 TOP_LEVEL: dict[str, str] = GENERAL | {name: section.about for name, section in SECTIONS.items()}

@@ -18,7 +18,7 @@ from engine.wire.toolcalls import ToolCalls
 
 __all__ = ["Assembler", "fold"]
 
-_STOP_REASONS = (
+STOP_REASONS = (
     "end_turn",
     "max_tokens",
     "stop_sequence",
@@ -262,7 +262,7 @@ class Assembler:
 
     def _hear_stop(self, reason: Any) -> None:
         if _is_text(reason) and reason != "null":
-            known = reason in _STOP_REASONS
+            known = reason in STOP_REASONS
             if known or self._stop is None:
                 self._stop, self._odd_stop = (reason, "") if known else ("end_turn", reason)
 
