@@ -6,7 +6,7 @@ What providers send may be of any type, and these pass over what they cannot use
 import re
 from functools import lru_cache
 from json import dumps
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 
@@ -134,21 +134,23 @@ def split(text: str | None, separator: str) -> list[str] | None:
     return None if text is None else [piece.strip() for piece in text.split(separator)]
 
 
+@lru_cache(maxsize=512)
+def _pattern(text: str) -> re.Pattern[str]:
+    """As re.search does, but in one call: nearly all patterns are a mapping's own words."""
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise FunctionError(f"matches() takes a regular expression as argument 2, not {text!r}: {error}") from None
+
+
 @function
-def matches(text: str | None, pattern: str) -> bool:
+def matches(text: str | None, pattern: Annotated[str, _pattern]) -> bool:
     """Whether the regular expression is met anywhere in the text; not where there is no text.
 
     >>> matches("gpt-6.1-sol", "^gpt-[0-9]")
     True
     """
-    try:
-        return text is not None and _compiled(pattern).search(text) is not None
-    except re.error as error:
-        raise FunctionError(f"matches() takes a regular expression as argument 2, not {pattern!r}: {error}") from None
-
-
-# As re.search does, but in one call: nearly all patterns are a mapping's own words.
-_compiled = lru_cache(maxsize=512)(re.compile)
+    return text is not None and _pattern(pattern).search(text) is not None
 
 
 @passes_null

@@ -14,7 +14,7 @@ from typing import Any
 from .errors import suggest
 from .namespaces import variable_of
 from .reading import Node, SelectorError, names_in, parse
-from .signatures import EXPRESSION, JSON, KINDS, Function, Kinds, Parameter
+from .signatures import EXPRESSION, JSON, KINDS, Function, FunctionError, Kinds, Parameter
 from .trees import (
     binds,
     call,
@@ -395,11 +395,20 @@ class _Writer:
             unsure = unsure or fits is None
             if fits is False:
                 self._error(node, function.refusal(index, _told(parameter, argument, value)))
+            elif argument["type"] == "literal" and parameter.reads:
+                self._check_literal(node, parameter.reads, argument["value"])
         if function.passes_null and given[0].all_kinds >= NULL:
             present, passed = self._present(given[0])
             guards, given[0] = (*guards, *present), passed or given[0]
         called = f"_checked_{name}" if unsure else variable_of(name)
         return _Value(call(called, *(value.expression for value in given)), function.gives, guards)
+
+    def _check_literal(self, node: Node, reads: Callable[[Any], Any], value: Any) -> None:
+        """What can be known of an argument before there is a request."""
+        try:
+            reads(value)
+        except FunctionError as error:
+            self._error(node, str(error))
 
     def _argument(self, node: Node, current: _Value | None) -> _Value:
         if node["type"] != "expref":

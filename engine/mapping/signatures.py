@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from itertools import product
 from types import FunctionType, ModuleType, NoneType, UnionType
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 Kinds = frozenset[str]
 Number = int | float
@@ -47,10 +47,14 @@ class FunctionError(TypeError):
 
 
 class Parameter(NamedTuple):
-    """What an argument may be; where `items` are given, one of them holds the kinds of all items of a list."""
+    """What an argument may be; where `items` are given, one of them holds the kinds of all items of a list.
+
+    `reads` raises FunctionError where a value of the right kind says nothing, as a text that is no regular expression.
+    """
 
     kinds: Kinds
     items: tuple[Kinds, ...] = ()
+    reads: Callable[[Any], Any] | None = None
 
     def accepts(self, value: Any) -> bool:
         kind = KINDS[type(value)]
@@ -168,8 +172,11 @@ def _described(name: str, made: Callable[..., Any], read: Callable[[Any], Parame
 
 
 def _parameter(annotation: Any) -> Parameter:
+    reads = None
+    if get_origin(annotation) is Annotated:
+        annotation, reads = get_args(annotation)
     items = [_kinds(item) for option in _options(annotation) if get_origin(option) is list for item in get_args(option)]
-    return Parameter(_kinds(annotation), tuple(kinds for kinds in items if kinds != JSON))
+    return Parameter(_kinds(annotation), tuple(kinds for kinds in items if kinds != JSON), reads)
 
 
 def _kinds(annotation: Any) -> Kinds:
