@@ -19,6 +19,14 @@ from .errors import suggest
 from .rendering import Rendering
 from .runtime import NothingFound, template_text
 
+_OF_FILES: Mapping[type[nodes.Node], str] = {
+    nodes.Include: "include",
+    nodes.Extends: "extends",
+    nodes.Import: "import",
+    nodes.FromImport: "import",
+}
+"""What reads a template from a file: a mapping's are texts of its own."""
+
 INLINE_FILTERS = {"lower": "lower", "upper": "upper", "trim": "strip"}
 """Jinja filters without arguments that are a method of str."""
 
@@ -70,9 +78,9 @@ def compile_template(text: str, names: Collection[str], select: Selection, const
     """
     try:
         template = ENVIRONMENT.parse(text)
+        _check_names(template, text, names)
     except TemplateSyntaxError as error:
         raise TemplateError(f"cannot read the template: {error.message}") from None
-    _check_names(template, text, names)
     pieces = [piece for output in template.body for piece in (output.nodes if isinstance(output, nodes.Output) else [output])]
     inlined = [_inline(piece, select) for piece in pieces]
     if all(inlined):
@@ -81,17 +89,27 @@ def compile_template(text: str, names: Collection[str], select: Selection, const
 
 
 def _check_names(template: nodes.Template, text: str, names: Collection[str]) -> None:
-    # Filters first: jinja's own search for names stumbles over a filter that it does not know.
+    for kind, tag in _OF_FILES.items():
+        if template.find(kind):
+            said = f"{tag} needs another template, and there is none; 'parts' of a mapping are for what is used twice"
+            raise _at(tag, text, said)
+    # Filters and tests first: jinja's own search for names stumbles over one that it does not know.
     for used in template.find_all(nodes.Filter):
         _check_word("filter", used.name, text, ENVIRONMENT.filters)
+    for asked in template.find_all(nodes.Test):
+        _check_word("test", asked.name, text, ENVIRONMENT.tests)
     for name in sorted(meta.find_undeclared_variables(template)):
         _check_word("name", name, text, names)
 
 
 def _check_word(kind: str, word: str, text: str, known: Collection[str]) -> None:
     if word not in known:
-        found = re.search(rf"\b{re.escape(word)}\b", text)
-        raise TemplateError(f"unknown {kind} {word!r}{suggest(word, known)}", found.start() if found else 0, len(word))
+        raise _at(word, text, f"unknown {kind} {word!r}{suggest(word, known)}")
+
+
+def _at(word: str, text: str, message: str) -> TemplateError:
+    found = re.search(rf"\b{re.escape(word)}\b", text)
+    return TemplateError(message, found.start() if found else 0, len(word))
 
 
 def _inline(piece: nodes.Node, select: Selection) -> ast.expr | None:
