@@ -17,9 +17,9 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
     word = words.SECTIONS[section]
     if word.makes == "deltas":
         for whole in wholes(node, parts):
-            _check_is_list(section, whole, problems)
-        for delta in leaves(node, parts):
-            _check_delta(delta, parts, problems)
+            if _is_list(section, whole, problems):
+                for delta in leaves(whole, parts):
+                    _check_delta(delta, parts, problems)
         return
     for whole in wholes(node, parts):
         if isinstance(whole, nodes.If):
@@ -32,12 +32,14 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
             problems.add(whole.place, f"{section!r} makes an object: it cannot be dropped")
 
 
-def _check_is_list(section: str, whole: nodes.Node, problems: Problems) -> None:
-    """A list that is written by hand is always there; where nothing is repeated, or no condition true, nothing is."""
+def _is_list(section: str, whole: nodes.Node, problems: Problems) -> bool:
+    """Only a list that is written by hand is always there: where nothing is repeated, or no condition true, nothing is."""
     if isinstance(whole, nodes.Select | nodes.Template | nodes.Literal):
         problems.add(whole.place, f"{section!r} is a list of deltas")
-    elif not isinstance(whole, nodes.Listing):
+        return False
+    if not isinstance(whole, nodes.Listing):
         problems.add(whole.place, f"{section!r} is a list of deltas: put `- ` before it, or [ ] around it")
+    return True
 
 
 def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
