@@ -52,11 +52,15 @@ def _of_general(name: str) -> dict[str, Any]:
     if name == "examples":
         return {"type": "array", "items": {"type": "object"}}
     if name == "models":
-        about = {key: {"type": "number", "description": told} for key, told in words.MODEL_FACTS.items()}
-        roles: dict[str, Any] = {role: {"type": "string"} for role in words.MODEL_ROLES}
+        about = {key: {**_of_model_fact(key), "description": told} for key, told in words.MODEL_FACTS.items()}
+        roles: dict[str, Any] = {role: {"type": ["string", "null"]} for role in words.MODEL_ROLES}
         known = {"type": "object", "additionalProperties": _object(about)}
         return _object({**roles, "known": known, "only_known": {"type": "boolean"}})
     return {"type": "string"}
+
+
+def _of_model_fact(name: str) -> dict[str, Any]:
+    return {"type": "number", "minimum": 0} if name.endswith("_price") else {"type": "integer", "minimum": 1}
 
 
 def _of_directive(name: str) -> dict[str, Any]:
