@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.wire.schema import RULES, clean
+from engine.wire.schema import RULES, clean, clean_answer
 
 TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
@@ -209,3 +209,31 @@ def test_G01_G03_any_schema_becomes_an_object_and_cleaning_it_again_changes_noth
     assert cleaned["type"] == "object"
     assert isinstance(cleaned["properties"], dict)
     assert clean(cleaned, rules[-1:]) == cleaned
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": TEXT},
+        {"type": "string", "enum": ["a"]},
+        {"type": ["object", "null"], "properties": {}},
+        {"anyOf": [root(a=TEXT), TEXT]},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"type": "array"}}},
+        {"$ref": "#"},
+    ],
+)
+def test_R32_an_answer_need_not_be_an_object(schema: dict[str, Any]) -> None:
+    assert clean_answer(schema, ["no_root_combinators", "plain"]) == schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        root(a=TEXT),
+        {"properties": {"a": TEXT}},
+        {"anyOf": [root(a=TEXT), {"$ref": "#/$defs/A"}], "$defs": {"A": root(b=TEXT)}},
+        {"allOf": [TEXT, root(a=TEXT)]},
+    ],
+)
+def test_an_answer_that_is_an_object_is_cleaned_like_an_input(schema: dict[str, Any]) -> None:
+    assert clean_answer(schema, ["no_root_combinators"]) == clean(schema, ["no_root_combinators"])

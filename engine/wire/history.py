@@ -186,7 +186,7 @@ def _output_config(config: dict[str, Any] | None, facts: Facts) -> dict[str, Any
     told = {key: value for key, value in (config or {}).items() if key != "effort"}
     format = told.get("format")
     if format and format.get("schema"):
-        told["format"] = format | {"schema": schema.clean(format["schema"], facts.schema)}
+        told["format"] = format | {"schema": schema.clean_answer(format["schema"], facts.schema)}
     return told or None
 
 

@@ -45,13 +45,45 @@ def clean(schema: Any, rules: Sequence[str] = ()) -> Schema:
     return _known(text, tuple(rules)) if len(text) < _LONG else _cleaned(schema, rules)
 
 
+def clean_answer(schema: Any, rules: Sequence[str] = ()) -> Any:
+    """The schema of an answer, with the named rules applied: it says what it said, as an answer may be a list or a text, too.
+
+    Of an object it is cleaned like a tool's, and has the type at its root for a mapping to see.
+    """
+    if not isinstance(schema, dict) or _is_object(schema, schema, {}):
+        return clean(schema, rules)
+    return _with_rules(schema, [rule for rule in rules if rule != no_root_combinators.__name__])
+
+
+def _is_object(schema: Any, root: Schema, known: dict[str, bool]) -> bool:
+    """Whether nothing but an object fits the schema; `known` says so of references, each of which is followed once."""
+    if not isinstance(schema, dict):
+        return False
+    ref = schema.get("$ref")
+    if isinstance(ref, str):
+        if ref not in known:
+            known[ref] = False
+            known[ref] = _is_object(_target(root, ref), root, known)
+        if known[ref]:
+            return True
+    if "type" in schema or "properties" in schema:
+        return schema.get("type", "object") in ("object", ["object"])
+    alternatives = _of(list, schema.get("anyOf")) or _of(list, schema.get("oneOf"))
+    if alternatives and all(_is_object(branch, root, known) for branch in alternatives):
+        return True
+    return any(_is_object(branch, root, known) for branch in _of(list, schema.get("allOf")))
+
+
 @lru_cache(maxsize=1000)
 def _known(text: bytes, rules: tuple[str, ...]) -> Schema:
     return _cleaned(orjson.loads(text), rules)
 
 
 def _cleaned(schema: Any, rules: Sequence[str]) -> Schema:
-    cleaned = _as_object(schema if isinstance(schema, dict) else {})
+    return _with_rules(_as_object(schema if isinstance(schema, dict) else {}), rules)
+
+
+def _with_rules(cleaned: Schema, rules: Sequence[str]) -> Schema:
     for whole, names in groupby(rules, WHOLE.__contains__):
         functions = [RULES[name] for name in names]
         cleaned = _in_turn(cleaned, functions if whole else [_everywhere(functions)])
