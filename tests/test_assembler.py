@@ -168,6 +168,25 @@ def test_no_thinking_comes_behind_the_last_words_for_a_client_that_takes_the_las
     assert blocks(*late, call("{}", name="R"), words_last=True)[-1] == ["R", {}]
 
 
+def test_thinking_behind_words_waits_for_something_to_follow_it():
+    late = {"text": "a"}, {"signature": "r"}, {"thinking": "b"}, {"signature": "s"}
+    hidden = {"words_last": True, "show_thinking": False, "seal": seal}
+    thought = ("", 'sealed {"signature": "r"}'), ("", 'sealed {"signature": "s", "thinking": "b"}')
+    assert blocks(*late, words_last=True) == ["a"]
+    assert blocks(*late, {"text": "\n"}, **hidden) == ["a"]
+    assert blocks(*late, {"redacted": "x"}, {"content_block_stop": True}, **hidden) == ["a"]
+    assert blocks(*late, {"text": "c"}, **hidden) == ["a", *thought, "c"]
+    assert blocks(*late, call("{}", name="R"), **hidden) == ["a", *thought, ["R", {}]]
+    assert blocks({"text": "a"}, {"thinking": " "}, {"text": "b"}, words_last=True) == ["ab"]
+
+
+def test_items_behind_the_last_words_are_left_out_as_well():
+    items = {"text": {"key": 1, "whole": "a"}}, {"thinking": {"key": 2, "whole": "b"}}, {"details": [{"id": 2}]}
+    more = {"text": {"key": 3, "whole": "c"}}
+    assert blocks(*items, words_last=True, seal=seal) == ["a"]
+    assert blocks(*items, more, words_last=True, seal=seal) == ["a", ("b", 'sealed {"details": [{"id": 2}]}'), "c"]
+
+
 def test_redacted_thinking_is_a_block_of_its_own():
     assert blocks({"redacted": "x"}, {"redacted": "y"}, {"text": "a"}) == [
         {"type": "redacted_thinking", "data": "x"},

@@ -1,7 +1,8 @@
 """What a provider tells, in whatever order -> blocks, in an order that a client can follow.
 
 A kind of content closes the block of another kind. Two things do not: an open tool call is not closed before its
-arguments are complete, so that all others wait (S06); and reasoning state that comes late interrupts nobody.
+arguments are complete, so that all others wait (S06); and reasoning state that comes late interrupts nobody. For a client
+that takes the last block for the answer, thinking behind words waits until something follows it, and is left out if nothing does.
 """
 
 from collections import deque
@@ -12,6 +13,9 @@ from engine.wire.events import Blocks
 from engine.wire.reasoning import EARLIER, merge_details
 from engine.wire.searches import search_blocks
 from engine.wire.toolcalls import ToolCall, ToolCalls
+
+_NO_WORDS = ("thinking", "redacted", "item", "stop")
+_IN_PASSING = ("citation", "found")  # they open no block
 
 
 class Content:
@@ -46,6 +50,7 @@ class Content:
         self._found: list[dict[str, Any]] = []  # and not yet told
         self._call: ToolCall | None = None  # whose block is open
         self._waiting: deque[tuple[str, Any]] = deque()
+        self._held: list[tuple[str, Any]] = []  # what is behind the last words
         self._blank: dict[str, str] = {}  # what a block of a kind may begin with
         self._citations: list[dict[str, Any]] = []
         self._state: dict[str, Any] = {}
@@ -57,7 +62,7 @@ class Content:
         if self._call is not None and not self._call.is_complete():
             self._waiting.append((kind, value))
         else:
-            self._WRITERS[kind](self, value)
+            self._write(kind, value)
 
     def tell(self, told: Mapping[str, Any]) -> None:
         """A tool delta."""
@@ -85,19 +90,18 @@ class Content:
         return any(call is not None and call.is_cut() for call in calls)
 
     def sign(self, signature: str) -> None:
-        self._state["signature"] = signature
-        self._carry_state()
+        self._keep("signature", signature)
 
     def detail(self, items: list[dict[str, Any]]) -> None:
         if news := list(self._news(items)):
-            merge_details(self._state.setdefault("details", []), news)
-            self._carry_state()
+            self._keep("details", news)
 
     def end(self) -> None:
         """Nothing more comes: what waits is written, complete or not."""
         while self._waiting:
             self._write_next()
-        if self._blocks.kind == "text" and self._words_last:
+        if self._blocks.last == "text" and self._words_last:
+            self._held.clear()
             self._state.clear()
         self._close()
 
@@ -120,8 +124,31 @@ class Content:
             self._write_next()
 
     def _write_next(self) -> None:
-        kind, value = self._waiting.popleft()
+        self._write(*self._waiting.popleft())
+
+    def _write(self, kind: str, value: Any) -> None:
+        if self._words_last and self._blocks.last == "text" and kind not in _IN_PASSING:
+            is_blank = kind in ("text", "thinking") and value.isspace()
+            if self._held if is_blank else kind in _NO_WORDS:
+                self._close_block()
+                self._held.append((kind, value))
+                return
+            if self._held:
+                self._write_held()
         self._WRITERS[kind](self, value)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        self._close()
+        for kind, value in held:
+            self._WRITERS[kind](self, value)
+
+    def _keep(self, kind: str, value: Any) -> None:
+        """Reasoning state, with the thinking that it belongs to."""
+        if self._held:
+            self._held.append((kind, value))
+        else:
+            self._WRITERS[kind](self, value)
 
     def _write_text(self, text: str) -> None:
         if self._blocks.kind == "text" or (text := self._opening("text", text)):
@@ -155,6 +182,14 @@ class Content:
     def _write_redacted(self, data: str) -> None:
         self._open("redacted_thinking", data=self._seal({"redacted": data}))
         self._close()
+
+    def _write_signature(self, signature: str) -> None:
+        self._state["signature"] = signature
+        self._carry_state()
+
+    def _write_details(self, items: list[dict[str, Any]]) -> None:
+        merge_details(self._state.setdefault("details", []), items)
+        self._carry_state()
 
     def _write_citation(self, citation: dict[str, Any]) -> None:
         if self._blocks.kind == "text":
@@ -191,6 +226,8 @@ class Content:
         "text": _write_text,
         "thinking": _write_thinking,
         "redacted": _write_redacted,
+        "signature": _write_signature,
+        "details": _write_details,
         "citation": _write_citation,
         "web_search": _write_search,
         "found": _write_found,

@@ -57,6 +57,7 @@ class Blocks:
 
     def __init__(self, message: dict[str, Any]) -> None:
         self.kind = ""  # of the open block, "" when none is
+        self.last = ""  # of the last one, open or not
         self.started = False
         self.written = 0  # characters
         self._message = message
@@ -84,7 +85,7 @@ class Blocks:
 
     def open(self, kind: str, **fields: Any) -> None:
         self.start()
-        self.kind = kind
+        self.kind = self.last = kind
         start, type, field = _KINDS[kind]
         self._block = _block(self._block.index + 1, type, field)
         self.emit({"type": "content_block_start", "index": self._block.index, "content_block": {"type": kind, **start, **fields}})
