@@ -90,7 +90,7 @@ class BlockReader:
     def read(self, role: str, content: str | list[Block] | None) -> list[Block]:
         """The blocks of a message of this role, or of what is `shown` in one; none where it says nothing."""
         if isinstance(content, str):
-            return [{"type": "text", "text": content}] if content else []
+            return [{"type": "text", "text": content}] if content.strip() else []  # Anthropic refuses a blank text
         readers = _READERS[role]
         blocks: list[Block] = []
         for block in content or ():
@@ -101,7 +101,7 @@ class BlockReader:
         return reasoning.place(blocks) if self._has_thoughts else blocks
 
     def _text(self, block: Block) -> list[Block]:
-        if not block["text"]:
+        if not block["text"].strip():
             return []
         if block.get("citations"):
             self._lost["citations"] = "the provider takes no citations back"

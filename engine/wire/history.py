@@ -149,7 +149,7 @@ def without_attribution(prompt: list[Block]) -> list[Block]:
     for block in prompt:
         if block["text"].startswith(_ATTRIBUTION):
             block = {"type": "text", "text": block["text"].partition("\n")[2]}
-        if block["text"]:
+        if block["text"].strip():
             kept.append(block)
     return kept
 
