@@ -42,11 +42,16 @@ PAGE_HEADERS = [
 
 
 class Application:
-    """ccproxy as an ASGI application. `config` is what it begins with; `read` reads the configuration anew."""
+    """ccproxy as an ASGI application. `config` is what it begins with; `read` reads the configuration anew.
 
-    def __init__(self, config: Config, read: Callable[[], Config], shared: Shared | None = None):
-        self.services = Services(config, read)
-        self.shared = shared or Shared(None)
+    A worker is given what it shares with others, and the mappings that they serve by.
+    """
+
+    def __init__(
+        self, config: Config, read: Callable[[], Config], shared: Shared | None = None, mappings: dict[str, bytes] | None = None
+    ):
+        self.services = Services(config, read, shared, mappings)
+        self.shared = self.services.shared
         self.began = monotonic()
         self.is_stopping = False
         self.routes: dict[tuple[str, str], Handler] = {
@@ -141,7 +146,10 @@ class Application:
             tokens.load()  # at first it holds everything up for a third of a second
         self.service.checks.begin()
         self.shared.tell(self.told())
-        if self.shared.must_reload() or self.services.is_outdated:
+        if self.shared.must_follow():
+            with suppress(NotReloaded):
+                await self.services.follow()
+        elif self.services.is_outdated:
             await self.reload_by_itself()
 
     async def reload_by_itself(self) -> None:
@@ -202,7 +210,6 @@ class Application:
             service = await self.services.reload()
         except NotReloaded as error:
             raise ApiError(400, "invalid_request_error", f"nothing is changed:\n{error}") from None
-        self.shared.has_reloaded()
         await http.send_json(send, 200, http.json({"status": "reloaded", "providers": list(service.providers)}))
 
     # What goes on
@@ -254,11 +261,12 @@ def dashboard() -> bytes:
 
 
 def create() -> Application:
-    """The application of a worker process, by the configuration that the environment names."""
+    """The application of a worker process. It begins with what the others serve, whatever has become of the files since."""
 
     def read() -> Config:
         return config.resolve(os.environ)
 
-    settings = read()
+    shared = Shared.of(os.environ)
+    settings, mappings = shared.kept()
     logs.set_up(settings.log_level, settings.log_format)
-    return Application(settings, read, Shared.of(os.environ))
+    return Application(settings, read, shared, mappings)

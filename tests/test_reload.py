@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine.gateway.watching import Watch
-from tests.running import running
+from tests.running import descendants, running
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
 STREAMS = 32
@@ -169,8 +169,49 @@ def test_several_workers_reload_together(how: str, tmp_path: Path, upstream: Ups
             process.send_signal(signal.SIGHUP)
         else:
             assert ask(address, "POST", "/reload")[0] == 200
-        assert comes(lambda: (tmp_path / "log.txt").read_text().count("reloaded: told") == 2)
+        assert comes(lambda: (tmp_path / "log.txt").read_text().count("reloaded: told") == 2 + (how == "signal"))
         assert {model_now(address) for _ in range(8)} == {"b"}
+
+
+@pytest.mark.parametrize("now", ["changed", "broken"])
+def test_a_worker_that_begins_later_serves_what_the_others_do(now: str, tmp_path: Path, upstream: Upstream) -> None:
+    """And not what the files say by then, which nobody has reloaded."""
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    more = f"mappings: {mappings}\n"
+    log = tmp_path / "log.txt"
+    with running(tmp_path, configuration(upstream, "a", more), "--workers", "2") as (address, process):
+        assert comes(lambda: json.loads(ask(address, "GET", "/status")[2])["workers"] == 2)
+        if now == "changed":
+            write(tmp_path / "config.yaml", configuration(upstream, "b", more))
+            assert ask(address, "POST", "/reload")[0] == 200
+            assert comes(lambda: log.read_text().count("reloaded: told") == 2)
+            write(tmp_path / "config.yaml", configuration(upstream, "c", more))
+        else:
+            write(tmp_path / "config.yaml", "providers: [")
+            (mappings / "openai-chat.yaml").write_text("abuot: mine\n")
+        [_, killed, _] = descendants(process.pid)
+        os.kill(killed, signal.SIGKILL)
+        assert comes(lambda: len(descendants(process.pid)) == 3 and killed not in descendants(process.pid))
+        assert comes(lambda: json.loads(ask(address, "GET", "/status")[2])["workers"] == 2)
+        assert {model_now(address) for _ in range(16)} == {"b" if now == "changed" else "a"}
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_configuration_is_held_against_the_host_that_is_listened_on(workers: str, tmp_path: Path, upstream: Upstream) -> None:
+    log = tmp_path / "log.txt"
+    flags = ["--workers", workers, "--host"]
+    with running(tmp_path, configuration(upstream, "a", "host: 0.0.0.0\n"), *flags, "127.0.0.1") as (address, _):
+        assert ask(address, "POST", "/reload")[0] == 200
+        assert model_now(address) == "a"
+    assert "Traceback" not in log.read_text()
+    assert "host and port stay" not in log.read_text()
+    with running(tmp_path, configuration(upstream, "a", "api_key: sesame\n"), *flags, "0.0.0.0") as (address, _):
+        write(tmp_path / "config.yaml", configuration(upstream, "b"))
+        status, _, told = ask(address, "POST", "/reload", headers={"x-api-key": "sesame"})
+        assert (status, "can be reached by others" in told) == (400, True)
+        assert ask(address, "GET", "/v1/models")[0] == 401
 
 
 def test_a_change_counts_when_it_has_come_to_rest(tmp_path: Path) -> None:

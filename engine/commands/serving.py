@@ -22,9 +22,10 @@ import uvloop
 from engine import MappingError
 from engine.commands import connections
 from engine.commands.telling import duration, fail, or_fail, tell_json
-from engine.gateway import config, instances, logs, shared
+from engine.gateway import config, instances, logs
 from engine.gateway.config import LOCAL_URL, Config
 from engine.gateway.instances import AlreadyRunning, Instance
+from engine.gateway.shared import FOLDER, Shared
 
 if TYPE_CHECKING:
     from server import Application
@@ -76,8 +77,9 @@ def start(
         return replace(config.load(path), **{key: value for key, value in flags.items() if value is not None})
 
     settings = or_fail(read)
-    if log_level:
-        os.environ[config.LOG_LEVEL] = log_level
+    for variable, given in ((config.HOST, host), (config.PORT, port), (config.LOG_LEVEL, log_level)):
+        if given:
+            os.environ[variable] = str(given)
     if background:
         _start_in_background(settings, {**flags, "config": file, "workers": workers, "local": local})
         return
@@ -101,10 +103,11 @@ async def _serve(settings: Config, read: Callable[[], Config], path: Path | None
                 def with_local(settings: Config) -> Config:
                     return config.with_local(settings, url) if url else settings
 
-                application = _application(with_local(settings), lambda: with_local(read()))
-                if workers == 1:
+                folder = _meeting_place(stack) if workers > 1 else None
+                application = _application(with_local(settings), lambda: with_local(read()), Shared(folder))
+                if folder is None:
                     return await _serve_here(settings, application)
-                return await _serve_in_processes(settings, path, url, workers, stack)
+                return await _serve_in_processes(settings, application, path, url, workers, folder)
     except AlreadyRunning:
         _tell_who_runs(settings.port)
     except OSError as error:
@@ -158,15 +161,21 @@ async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) ->
     return running.base_url
 
 
-def _application(settings: Config, read: Callable[[], Config]) -> "Application":
+def _application(settings: Config, read: Callable[[], Config], shared: Shared) -> "Application":
     from engine.gateway.access import UnsafeAddress
     from engine.gateway.providers import ProviderError
     from server import Application
 
     try:
-        return or_fail(lambda: Application(settings, read))
+        return or_fail(lambda: Application(settings, read, shared))
     except (UnsafeAddress, ProviderError) as error:
         fail(f"ccproxy: {error}")
+
+
+def _meeting_place(stack: AsyncExitStack) -> Path:
+    from tempfile import TemporaryDirectory
+
+    return Path(stack.enter_context(TemporaryDirectory(prefix="ccproxy-")))
 
 
 async def _serve_here(settings: Config, application: "Application") -> int:
@@ -193,13 +202,8 @@ async def _serve_here(settings: Config, application: "Application") -> int:
         application.is_stopping = True
         _stop(server, serving)
 
-    def reload() -> None:
-        reloading.add(task := asyncio.ensure_future(application.reload_by_itself()))
-        task.add_done_callback(reloading.discard)
-
-    reloading: set[asyncio.Future[None]] = set()
     _on_stop(stop)
-    _on_hangup(reload, stop)
+    _on_hangup(application, stop)
     with suppress(asyncio.CancelledError):
         await serving
     return 0
@@ -218,15 +222,17 @@ def _on_stop(act: Callable[[], Any]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, act)
 
 
-def _on_hangup(reload: Callable[[], Any], stop: Callable[[], Any]) -> None:
+def _on_hangup(application: "Application", stop: Callable[[], Any]) -> None:
     """SIGHUP asks a server to read its configuration anew, and tells a program that its terminal is gone."""
     had_terminal = _terminal()
+    reloading: set[asyncio.Future[None]] = set()
 
     def act() -> None:
         if had_terminal and not _terminal():
             stop()
-        else:
-            reload()
+            return
+        reloading.add(task := asyncio.ensure_future(application.reload_by_itself()))
+        task.add_done_callback(reloading.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
@@ -241,16 +247,15 @@ def _terminal() -> bool:
 
 
 async def _serve_in_processes(
-    settings: Config, path: Path | None, local_url: str | None, workers: int, stack: AsyncExitStack
+    settings: Config, application: "Application", path: Path | None, local_url: str | None, workers: int, folder: Path
 ) -> int:
-    """Several workers, which read the same configuration for themselves; they are Granian's affair, in a process of its own."""
+    """Several workers, which serve what `application` would, and take from it what it reloads; they are Granian's affair, in a
+    process of its own."""
+    application.shared.keep(application.service.kept)
     environment = dict(os.environ)
     environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
-    from tempfile import TemporaryDirectory
-
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="ccproxy-")))
-    environment |= {shared.FOLDER: str(folder)}
+    environment |= {FOLDER: str(folder)}
     told = [settings.host, settings.port, workers, int(GRACE), os.getpid()]
     granian = await asyncio.create_subprocess_exec(
         *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True
@@ -262,7 +267,7 @@ async def _serve_in_processes(
         asked.append(True)
 
     _on_stop(stop)
-    _on_hangup(lambda: shared.ask_all(folder), stop)
+    _on_hangup(application, stop)
     greet(settings)
     code = await granian.wait()
     # Were it killed, its workers would go on without it.

@@ -1,6 +1,7 @@
 """Several workers: the process whose children they are. `start` runs it, and it ends with `start`, however that dies."""
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -10,6 +11,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.server import MPServer
 
 from engine.commands import connections
+from engine.gateway.shared import FOLDER
 
 if TYPE_CHECKING:
     from server import Application
@@ -35,7 +37,11 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
     _watch(server, int(parent))
     os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_take_signals)
     # Granian's own loader looks in the current directory first.
-    server.serve(target_loader=_application, wrap_loader=False)
+    try:
+        server.serve(target_loader=_application, wrap_loader=False)
+    finally:
+        # There are keys in it, and a parent that was killed has left it.
+        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 def _application() -> "Application":

@@ -9,12 +9,14 @@ from time import time
 from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
 from engine.mapping.errors import Place, Problems, Source
 
-__all__ = ["LOCAL_URL", "LOG_LEVEL", "LOG_LEVELS", "Config", "address", "find", "load", "resolve", "with_local"]
+__all__ = ["HOST", "LOCAL_URL", "LOG_LEVEL", "LOG_LEVELS", "PORT", "Config", "address", "find", "load", "resolve", "with_local"]
 
 LOCAL_URL = "CCPROXY_LOCAL_URL"
 """The variable by which the command tells its worker processes where the local model listens."""
 LOG_LEVEL = "CCPROXY_LOG_LEVEL"
-"""The same for its flag's level."""
+HOST = "CCPROXY_HOST_FLAG"
+PORT = "CCPROXY_PORT_FLAG"
+"""The same for what its flags say."""
 
 LONGEST = 256 * 1024
 """Bytes of a file. Nobody writes so much; it is another file."""
@@ -72,7 +74,12 @@ def _source(path: Path, problems: Problems) -> Source:
 def resolve(environment: Mapping[str, str] = os.environ) -> Config:
     """The configuration of a worker process, which knows only its environment."""
     settings = load(find(None, environment), environment)
-    settings = replace(settings, log_level=environment.get(LOG_LEVEL) or settings.log_level)
+    settings = replace(
+        settings,
+        host=environment.get(HOST) or settings.host,
+        port=int(environment.get(PORT) or settings.port),
+        log_level=environment.get(LOG_LEVEL) or settings.log_level,
+    )
     url = environment.get(LOCAL_URL)
     return with_local(settings, url) if url else settings
 

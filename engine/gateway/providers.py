@@ -15,6 +15,7 @@ from engine.gateway.settings import Config, ProviderConfig, key_trouble, without
 from engine.gateway.upstream import Upstream
 from engine.gateway.variables import VARIABLE
 from engine.mapping.errors import MappingError, Problems
+from engine.mapping.frozen import thaw
 from engine.mapping.mapping import Mapping
 
 Load = Callable[[str], Mapping]
@@ -68,16 +69,19 @@ def folders(config: Config) -> list[Path]:
     return catalogue.folders(config.mappings)
 
 
-def open_providers(config: Config, environment: Environment[str, str] = os.environ) -> dict[str, Provider]:
-    """The providers, ready to be called; nothing is connected yet.
+def open_providers(
+    config: Config, environment: Environment[str, str] = os.environ, frozen: dict[str, bytes] | None = None
+) -> dict[str, Provider]:
+    """The providers, ready to be called; nothing is connected yet. Where their mappings are given, no file is looked at.
 
     Raises MappingError with all that is wrong with them in the configuration and in their mappings, and ProviderError
     for one that no configuration names.
     """
     opened = {}
     problems = Problems()
-    load = Compiled(tuple(folders(config))).load
-    for name, wanted in configured(config, environment).items():
+    all_wanted = config.providers if frozen is not None else configured(config, environment)
+    load = Compiled(tuple(folders(config))).load if frozen is None else lambda name: thaw(frozen[name])
+    for name, wanted in all_wanted.items():
         try:
             opened[name] = open_provider(name, wanted, config, environment, load)
         except MappingError as error:

@@ -15,8 +15,11 @@ from engine.gateway.metrics import Metrics
 from engine.gateway.providers import ProviderError, folders, open_providers
 from engine.gateway.proxy import Proxy
 from engine.gateway.router import Router
+from engine.gateway.settings import ProviderConfig
+from engine.gateway.shared import Kept, Shared
 from engine.gateway.watching import Watch
 from engine.mapping.errors import MappingError
+from engine.mapping.frozen import freeze
 
 log = logging.getLogger("ccproxy")
 
@@ -24,11 +27,14 @@ log = logging.getLogger("ccproxy")
 class Service:
     """The providers of a configuration, the ways to them, and what goes on there."""
 
-    def __init__(self, config: Config, metrics: Metrics, limiter: Limiter):
-        """Raises UnsafeAddress, MappingError, ProviderError: whatever keeps the configuration from being served."""
+    def __init__(self, config: Config, metrics: Metrics, limiter: Limiter, mappings: dict[str, bytes] | None = None):
+        """`mappings` are those of a service that was kept.
+
+        Raises UnsafeAddress, MappingError, ProviderError: whatever keeps the configuration from being served.
+        """
         access.check_address(config)
         self.config = config
-        self.providers = open_providers(config)
+        self.providers = open_providers(config, frozen=mappings)
         self.router = Router(self.providers, config)
         self.proxy = Proxy(config, self.router, metrics, limiter)
         self.checks = HealthChecks(self.providers)
@@ -39,6 +45,12 @@ class Service:
     def files(self) -> list[Path]:
         """What it was made of."""
         return [*([self.config.file] if self.config.file else []), *folders(self.config)]
+
+    def kept(self) -> Kept:
+        """What makes the same service again, whatever has become of its files. The providers are named that no file names."""
+        wanted = {name: self.config.providers.get(name) or ProviderConfig(name) for name in self.providers}
+        mappings = {wanted[name].mapping: freeze(provider.mapping) for name, provider in self.providers.items()}
+        return Kept(replace(self.config, providers=wanted), mappings)
 
     @property
     def is_idle(self) -> bool:
@@ -80,14 +92,17 @@ class NotReloaded(Exception):
 class Services:
     """The service that new requests get, and the reload that makes another of what the files say now.
 
-    `config` is served at first; `read` reads what it is by then.
+    `config` is served at first, with `mappings` where they are kept; `read` reads what it is by then.
     """
 
-    def __init__(self, config: Config, read: Callable[[], Config]):
+    def __init__(
+        self, config: Config, read: Callable[[], Config], shared: Shared | None = None, mappings: dict[str, bytes] | None = None
+    ):
+        self.shared = shared or Shared(None)
         self.metrics = Metrics()
         self._limiter = Limiter()
         self.watch = Watch(config.since)
-        self.current = Service(config, self.metrics, self._limiter)
+        self.current = Service(config, self.metrics, self._limiter, mappings)
         self._read = read
         self._reloading = asyncio.Lock()
 
@@ -97,11 +112,18 @@ class Services:
         return self.current.config.watch and self.watch.has_changed(self.current.files)
 
     async def reload(self) -> Service:
-        """All or nothing: raises NotReloaded, and has told the log then."""
+        """Serve what the files say. All or nothing: raises NotReloaded, and has told the log then."""
+        return await self._replace(self._fresh)
+
+    async def follow(self) -> Service:
+        """Serve what another worker has reloaded, whatever the files say by now. Raises as `reload` does."""
+        return await self._replace(self._others)
+
+    async def _replace(self, make: Callable[[], Service]) -> Service:
         async with self._reloading:
             try:
                 # In a thread: what is being answered meanwhile goes on.
-                fresh = await asyncio.to_thread(self._fresh)
+                fresh = await asyncio.to_thread(make)
             except (MappingError, ProviderError, access.UnsafeAddress, OSError) as error:
                 from engine.wire.redact import redact
 
@@ -120,4 +142,11 @@ class Services:
         config, now = self._read(), self.current.config
         if (config.host, config.port) != (now.host, now.port):
             log.warning("host and port stay %s:%d until ccproxy is started again", now.host, now.port)
-        return Service(replace(config, host=now.host, port=now.port), self.metrics, self._limiter)
+        fresh = Service(replace(config, host=now.host, port=now.port), self.metrics, self._limiter)
+        # Before it is served here: what the others cannot be told is served nowhere.
+        self.shared.keep(fresh.kept)
+        return fresh
+
+    def _others(self) -> Service:
+        kept = self.shared.kept()
+        return Service(kept.config, self.metrics, self._limiter, kept.mappings)

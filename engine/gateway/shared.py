@@ -1,18 +1,32 @@
-"""What the worker processes of one server tell each other: what they have counted, and that all are to reload.
+"""What the worker processes of one server tell each other: what they have counted, and what all of them serve.
 
-A file for each worker in a folder that only they and their parent know, written anew each second and before it is read.
+A file for each worker in a folder that only they and their parent know, written anew each second and before it is read;
+and one with what was reloaded last, which the others take, and a worker that begins later.
 """
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.gateway.metrics import Metrics
+from engine.gateway.settings import Config
 
 FOLDER = "CCPROXY_SHARED"
 """The variable by which the command tells its worker processes where they meet."""
+
+SERVED = "served"
+
+
+Stamp = tuple[int, int]
+
+
+class Kept(NamedTuple):
+    """What is served: the configuration, and the mappings of its providers, frozen."""
+
+    config: Config
+    mappings: dict[str, bytes]
 
 
 class Told(NamedTuple):
@@ -27,7 +41,7 @@ class Shared:
 
     def __init__(self, folder: Path | None):
         self._folder = folder
-        self._reloaded = self._asked()
+        self._served = self._stamp()
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Shared":
@@ -36,10 +50,7 @@ class Shared:
     def tell(self, own: Told) -> None:
         """So that whoever is asked next counts at least as much: a counter that went back would look like a restart."""
         if self._folder:
-            file = self._folder / f"{os.getpid()}.worker"
-            written = file.with_suffix(".part")
-            written.write_bytes(pickle.dumps(own))
-            written.replace(file)
+            _write(self._folder / f"{os.getpid()}.worker", pickle.dumps(own))
 
     def all(self, own: Told) -> list[Told]:
         """What all have told. What a worker counted that is no more still counts; what it was about does not."""
@@ -58,28 +69,47 @@ class Shared:
         """How many there are."""
         return sum(_is_alive(int(file.stem)) for file in self._folder.glob("*.worker")) if self._folder else 1
 
-    def must_reload(self) -> bool:
-        """Whether another has been told to reload since this was last True."""
-        asked = self._asked()
-        is_new, self._reloaded = asked != self._reloaded, asked
+    def must_follow(self) -> bool:
+        """Whether another has reloaded since this was last True, or since this one has."""
+        stamp = self._stamp()
+        is_new, self._served = stamp != self._served, stamp
         return is_new
 
-    def has_reloaded(self) -> None:
-        """This one has, and the others are to."""
+    def keep(self, kept: Callable[[], Kept]) -> None:
+        """Have all workers serve this, and those that begin later. Raises OSError where it cannot be written."""
         if self._folder:
-            ask_all(self._folder)
-            self._reloaded = self._asked()
+            self._served = _write(self._folder / SERVED, pickle.dumps(kept()))
 
-    def _asked(self) -> int:
+    def kept(self) -> Kept:
+        """What is to be served. Only where there are other workers."""
+        assert self._folder
+        kept: Kept = pickle.loads((self._folder / SERVED).read_bytes())
+        return kept
+
+    def _stamp(self) -> Stamp | None:
         try:
-            return (self._folder / "reload").stat().st_mtime_ns if self._folder else 0
+            return _stamp(self._folder / SERVED) if self._folder else None
         except OSError:
-            return 0
+            return None
 
 
-def ask_all(folder: Path) -> None:
-    """Have all workers reload."""
-    (folder / "reload").write_bytes(os.urandom(8))
+def _write(file: Path, data: bytes) -> Stamp:
+    """At once: whoever reads it finds this, or what was there before. There are keys in it."""
+    part = file.with_name(f"{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+            opened.write(data)
+        stamp = _stamp(part)
+        part.replace(file)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    return stamp
+
+
+def _stamp(file: Path) -> Stamp:
+    found = file.stat()
+    return found.st_mtime_ns, found.st_ino
 
 
 def _is_alive(pid: int) -> bool:
