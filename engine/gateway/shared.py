@@ -4,6 +4,7 @@ A file for each worker in a folder that only they and their parent know, written
 and one with what was reloaded last, which the others take, and a worker that begins later.
 """
 
+import logging
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ FOLDER = "CCPROXY_SHARED"
 
 SERVED = "served"
 
+
+log = logging.getLogger("ccproxy")
 
 Stamp = tuple[int, int]
 
@@ -42,6 +45,7 @@ class Shared:
     def __init__(self, folder: Path | None):
         self._folder = folder
         self._served = self._stamp()
+        self._has_failed = False
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Shared":
@@ -49,8 +53,15 @@ class Shared:
 
     def tell(self, own: Told) -> None:
         """So that whoever is asked next counts at least as much: a counter that went back would look like a restart."""
-        if self._folder:
+        if not self._folder:
+            return
+        try:
             _write(self._folder / f"{os.getpid()}.worker", pickle.dumps(own))
+            self._has_failed = False
+        except OSError as error:
+            if not self._has_failed:
+                log.warning("the other workers do not know what this one counts: %s", error)
+            self._has_failed = True
 
     def all(self, own: Told) -> list[Told]:
         """What all have told. What a worker counted that is no more still counts; what it was about does not."""
@@ -58,6 +69,7 @@ class Shared:
             return [own]
         self.tell(own)
         told = {int(file.stem): pickle.loads(file.read_bytes()) for file in sorted(self._folder.glob("*.worker"))}
+        told[os.getpid()] = own  # which may not have been written
         for pid, one in told.items():
             if not _is_alive(pid):
                 one.metrics.running.clear()
@@ -67,7 +79,8 @@ class Shared:
     @property
     def workers(self) -> int:
         """How many there are."""
-        return sum(_is_alive(int(file.stem)) for file in self._folder.glob("*.worker")) if self._folder else 1
+        known = {int(file.stem) for file in self._folder.glob("*.worker")} if self._folder else set()
+        return sum(map(_is_alive, known | {os.getpid()}))
 
     def must_follow(self) -> bool:
         """Whether another has reloaded since this was last True, or since this one has."""
@@ -77,8 +90,12 @@ class Shared:
 
     def keep(self, kept: Callable[[], Kept]) -> None:
         """Have all workers serve this, and those that begin later. Raises OSError where it cannot be written."""
-        if self._folder:
+        if not self._folder:
+            return
+        try:
             self._served = _write(self._folder / SERVED, pickle.dumps(kept()))
+        except OSError as error:
+            raise OSError(f"the other workers cannot be told: {error}") from error
 
     def kept(self) -> Kept:
         """What is to be served. Only where there are other workers."""
