@@ -177,11 +177,7 @@ class Application:
     async def health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The short form is anyone's; who may ask is also told of providers, breakers, uptime and version."""
         told: dict[str, Any] = {"status": "stopping" if self.is_stopping else "ok"}
-        try:
-            access.check(scope, self.service.config)
-        except ApiError:
-            pass
-        else:
+        if self.may_ask(scope):
             told |= {
                 "providers": {name: status.health(provider) for name, provider in self.service.providers.items()},
                 "breakers": status.breakers(self.service.providers),
@@ -234,11 +230,19 @@ class Application:
             return await http.send_json(send, 200, http.json(self.picture()))
         await http.start(send, 200, [("content-type", "text/event-stream"), ("cache-control", "no-store")])
         left = asyncio.create_task(http.client_left(receive))
-        while not left.done() and not self.is_stopping:
+        while not left.done() and not self.is_stopping and self.may_ask(scope):
             await http.send_piece(send, b"data: " + http.json(self.picture()) + b"\n\n")
             await asyncio.wait([left], timeout=EVERY)
         left.cancel()
         return await http.send_piece(send, b"", last=True)
+
+    def may_ask(self, scope: Scope) -> bool:
+        """Whether who was let in still is: a reload may have taken the key."""
+        try:
+            access.check(scope, self.service.config)
+        except ApiError:
+            return False
+        return True
 
     async def metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         from engine.gateway import prometheus  # the start is quicker without it

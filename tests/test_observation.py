@@ -161,6 +161,18 @@ def test_a_stream_of_what_goes_on(tmp_path: Path, upstream: Upstream) -> None:
     assert pictures[0]["uptime_seconds"] < pictures[1]["uptime_seconds"] < pictures[2]["uptime_seconds"]
 
 
+def test_a_stream_of_what_goes_on_ends_with_its_key(tmp_path: Path, upstream: Upstream) -> None:
+    with proxy(tmp_path, told_by(upstream, "api_keys: { ann: { key: ann-1 }, bob: { key: bob-1 } }")) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", "/status", headers={"accept": "text/event-stream", "x-api-key": "bob-1"})
+            answer = connection.getresponse()
+            assert answer.readline().startswith(b"data: ")
+            (tmp_path / "config.yaml").write_text(told_by(upstream, "api_keys: { ann: { key: ann-1 } }"))
+            assert ask(address, "POST", "/reload", headers={"x-api-key": "ann-1"})[0] == 200
+            assert answer.read().count(b"data: ") <= 1
+
+
 def test_a_stream_that_breaks_counts_as_an_error(tmp_path: Path, upstream: Upstream) -> None:
     upstream.answers = [Answer(chat_stream(text_chunk("Hel"), done=False), cut=True)]
     with proxy(tmp_path, told_by(upstream)) as address:
