@@ -87,7 +87,8 @@ def test_it_is_compiled_once(home: Path, made: list[str]) -> None:
     for _ in range(3):
         assert Compiled(folders).load("mine").about == "mine"
     assert made == ["mine"]
-    assert FOLDER.expanduser().stat().st_mode & 0o777 == 0o700
+    for folder in (FOLDER.expanduser(), FOLDER.expanduser().parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_it_is_compiled_anew_when_a_file_changes(home: Path, made: list[str]) -> None:

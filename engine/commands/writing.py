@@ -11,6 +11,7 @@ from engine import BUILT_IN, Mapping, load_mapping
 from engine.commands.telling import fail, or_fail
 from engine.gateway import config
 from engine.gateway.catalogue import folders
+from engine.gateway.settings import make_folder
 from engine.gateway.upstream import is_loopback
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
@@ -59,7 +60,7 @@ def _variable(name: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import engine
 from engine import BUILT_IN, Mapping, load_mapping
-from engine.gateway.settings import HOME
+from engine.gateway.settings import HOME, make_folder
 from engine.mapping.errors import shown
 from engine.mapping.frozen import freeze, thaw
 
@@ -39,7 +39,7 @@ class Compiled:
 
 
 def _keep(kept: Path, data: bytes, name: str) -> None:
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(kept.parent)
     for old in kept.parent.glob(f"{name}-{'?' * DIGITS}"):
         old.unlink(missing_ok=True)
     # Several processes may write it at once, and each of them the same.

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from engine.gateway.settings import HOME
+from engine.gateway.settings import HOME, make_folder
 
 _LOCK = "hhqqi" if sys.platform == "linux" else "qqihh"
 """fcntl(2)'s `struct flock`: type, whence, start, length, pid; on macOS and the BSDs: start, length, pid, type, whence."""
@@ -116,7 +116,7 @@ def log_file(port: int) -> Path:
 def open_log(port: int) -> BinaryIO:
     """The log to write to. One that has grown long makes room for a new one, and takes the place of the one before."""
     path = log_file(port)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     if path.exists() and path.stat().st_size > LONG_LOG:
         path.replace(path.with_suffix(".log.1"))
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
@@ -132,7 +132,7 @@ def _folder() -> Path:
 
 def _lock(path: Path, kind: int) -> int:
     """The descriptor of the locked file. Raises BlockingIOError where it is held and `kind` does not wait."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -114,6 +114,16 @@ class Config:
         return self.api_key or next((client.key for client in self.api_keys.values()), None)
 
 
+def make_folder(folder: Path) -> None:
+    """With those above it. Into `~/.ccproxy` nobody else looks."""
+    home = HOME.expanduser()
+    is_own = home in (folder, *folder.parents)
+    if is_own:
+        # By itself: `mkdir` gives its mode to the last folder only.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700 if is_own else 0o777, parents=True, exist_ok=True)
+
+
 def key_trouble(key: str) -> str | None:
     """Why a key cannot stand in a header; None where it can. What is pasted brings curly quotes and line ends along."""
     if not key:
