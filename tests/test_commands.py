@@ -622,13 +622,13 @@ def test_a_client_that_a_signal_ended_is_told_as_a_shell_does(machine: Machine) 
 
 
 @contextmanager
-def terminal(machine: Machine, *arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def terminal(machine: Machine, *arguments: str, before: str = "") -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """A command at a terminal of its own: its process, and the end of the terminal at which a person sits."""
     person, screen = pty.openpty()
     # A process without a terminal has the first one that it opens.
-    opening = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(screen)]
+    opening = ["sh", "-c", before + 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(screen)]
     command = [*opening, sys.executable, "-P", "-m", "engine.cli", *arguments]
-    process = subprocess.Popen(command, env=machine.variables, cwd=machine.home, start_new_session=True)
+    process = subprocess.Popen(command, env=machine.variables, cwd=machine.home, start_new_session=True, preexec_fn=_hear_signals)
     try:
         yield process, person
         process.wait(20)
@@ -637,6 +637,33 @@ def terminal(machine: Machine, *arguments: str) -> Iterator[tuple["subprocess.Po
         process.wait()
         os.close(person)
         os.close(screen)
+
+
+def close_window(person: int) -> None:
+    """The terminal hangs up; the descriptor stays one, of nothing."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, person)
+    os.close(nothing)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_with_its_terminal(workers: str, machine: Machine) -> None:
+    with terminal(machine, "start", "--workers", workers) as (server, person):
+        assert soon(lambda: answers(machine.port))
+        close_window(person)
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_with_nohup_it_goes_on_without_its_terminal_and_reloads_when_it_is_told_to(workers: str, machine: Machine) -> None:
+    with terminal(machine, "start", "--workers", workers, before="trap '' HUP; ") as (server, person):
+        assert soon(lambda: answers(machine.port))
+        close_window(person)
+        time.sleep(1)
+        machine.configure("providers: { later: { mapping: openai-chat, base_url: http://127.0.0.1:9/v1, api_key: none } }")
+        server.send_signal(signal.SIGHUP)
+        assert soon(lambda: "later" in machine.status().get("providers", ()))
+        server.terminate()
 
 
 COUNTING = """

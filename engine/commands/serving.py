@@ -224,7 +224,8 @@ def _on_stop(act: Callable[[], Any]) -> None:
 
 def _on_hangup(application: "Application", stop: Callable[[], Any]) -> None:
     """SIGHUP asks a server to read its configuration anew, and tells a program that its terminal is gone."""
-    had_terminal = _terminal()
+    # One who ignores it from the start, as nohup has it, goes on without the terminal.
+    had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _terminal()
     reloading: set[asyncio.Future[None]] = set()
 
     def act() -> None:
