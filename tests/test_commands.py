@@ -383,6 +383,21 @@ def test_stop_waits_for_running_answers(workers: str, machine: Machine, upstream
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_looks_on_does_not_delay_the_stop(workers: str, machine: Machine) -> None:
+    server = machine.begin("start", "--workers", workers)
+    assert soon(lambda: answers(machine.port))
+    watching = subprocess.Popen(
+        ["curl", "-sSN", "-H", "accept: text/event-stream", f"{machine.address}/status"], stdout=subprocess.PIPE, text=True
+    )
+    assert watching.stdout
+    assert watching.stdout.readline().startswith("data: ")
+    server.terminate()
+    assert server.wait(5) == 0
+    watching.communicate(timeout=5)
+    assert watching.returncode == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_under_load_is_the_same(workers: str, machine: Machine, upstream: Upstream) -> None:
     """The terminal sends it to all who are in its foreground; the workers are not."""
     slow(machine, upstream)

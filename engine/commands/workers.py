@@ -47,11 +47,18 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
 def _application() -> "Application":
     from server import create
 
-    return create()
+    application = create()
+
+    def stop(*_: object) -> None:
+        application.is_stopping = True
+
+    # Whoever looks on need not be waited for: Granian tells of the end only when all answers are done.
+    signal.signal(signal.SIGALRM, stop)
+    return application
 
 
 def _watch(server: MPServer, parent: int) -> None:
-    """End with the parent, and wake the workers that are to end until they have.
+    """End with the parent, and wake the workers that are to end until they have, which tells them that they are to.
 
     uvloop only notes a signal that comes while it does not run, and Granian has it run twice, for the start and then for good.
     What was noted in between is heard when any other signal comes; a second SIGTERM would end a worker's answers.
