@@ -174,6 +174,14 @@ def test_in_the_background_status_and_stop(machine: Machine) -> None:
     assert machine.run("stop") == (0, "ccproxy is not running\n", "")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_listens_when_it_says_so(workers: str, machine: Machine) -> None:
+    server = machine.begin("start", "--workers", workers)
+    assert server.stderr
+    assert server.stderr.readline() == f"ccproxy listens on {machine.address}\n"
+    assert answers(machine.port)
+
+
 @pytest.mark.parametrize("how", [["--background"], ["--background", "--workers", "2"], []], ids=" ".join)
 def test_twice(how: list[str], machine: Machine) -> None:
     first = machine.begin("start", *how)

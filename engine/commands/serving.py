@@ -195,8 +195,8 @@ async def _serve_here(settings: Config, application: "Application") -> int:
         log_enabled=False,
         websockets=False,
     )
-    server.on_startup(lambda: greet(settings))
     serving = asyncio.ensure_future(server.serve())
+    greeting = asyncio.ensure_future(_greet_when_it_listens(settings))
 
     def stop() -> None:
         application.is_stopping = True
@@ -206,6 +206,7 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     _on_hangup(application, stop)
     with suppress(asyncio.CancelledError):
         await serving
+    greeting.cancel()
     return 0
 
 
@@ -269,12 +270,24 @@ async def _serve_in_processes(
 
     _on_stop(stop)
     _on_hangup(application, stop)
-    greet(settings)
+    greeting = asyncio.ensure_future(_greet_when_it_listens(settings))
     code = await granian.wait()
+    greeting.cancel()
     # Were it killed, its workers would go on without it.
     with suppress(ProcessLookupError):
         os.killpg(granian.pid, signal.SIGKILL)
     return 0 if asked else code
+
+
+async def _greet_when_it_listens(settings: Config) -> None:
+    """Which Granian does not tell. Nobody else listens there: that was looked at before."""
+    while True:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(_near(settings.host), settings.port)
+            writer.close()
+            break
+        await asyncio.sleep(0.01)
+    greet(settings)
 
 
 def _python(module: str) -> list[str]:
