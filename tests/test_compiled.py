@@ -36,6 +36,16 @@ def test_it_does_the_same(name: str) -> None:
         check_case(mapping, read_case(case))
 
 
+def test_what_becomes_of_the_files_is_nothing_to_it(tmp_path: Path) -> None:
+    for name in ("gemini.yaml", "gemini.py"):
+        (tmp_path / name).write_bytes((BUILT_IN / name).read_bytes())
+    frozen = freeze(load_mapping("gemini", [tmp_path]))
+    (tmp_path / "gemini.yaml").write_text("nonsense")
+    (tmp_path / "gemini.py").write_text("nonsense")
+    for case in sorted((CASES / "gemini").glob("*.yaml")):
+        check_case(thaw(frozen), read_case(case))
+
+
 # On disk
 
 

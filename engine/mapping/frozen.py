@@ -11,20 +11,21 @@ from typing import Any
 
 from .functions import FUNCTIONS
 from .mapping import Mapping, Section
-from .namespaces import from_files, namespace
+from .namespaces import from_texts, namespace
 
 
 def freeze(mapping: Mapping) -> bytes:
     """What `thaw` makes the same mapping of."""
     given = [field.name for field in fields(mapping) if field.init and field.name not in mapping.sections]
     told = {name: getattr(mapping, name) for name in given}
+    told["texts"] = {file: file.read_bytes() for file in mapping.modules}
     return pickle.dumps(told | {"sections": {name: _parts(section) for name, section in mapping.sections.items()}})
 
 
 def thaw(data: bytes) -> Mapping:
-    """The mapping again. The Python files beside its YAML are read anew; raises what they raise."""
+    """The mapping again, without a look at files. The Python that was beside its YAML is run; raises what that raises."""
     told: dict[str, Any] = pickle.loads(data)
-    space = namespace({**FUNCTIONS, **from_files(told["modules"])})
+    space = namespace({**FUNCTIONS, **from_texts(told.pop("texts"))})
     sections = {name: _section(name, parts, space) for name, parts in told.pop("sections").items()}
     return Mapping(**told, sections=sections)
 

@@ -23,13 +23,18 @@ def variable_of(function: str) -> str:
 
 def from_files(files: Sequence[Path]) -> dict[str, Function]:
     """The functions of Python files. Raises whatever one of them raises."""
-    return {name: made for file in files for name, made in from_module(_import(file)).items()}
+    return from_texts({file: file.read_bytes() for file in files})
 
 
-def _import(path: Path) -> ModuleType:
+def from_texts(texts: Mapping[Path, bytes]) -> dict[str, Function]:
+    """The same, of what was in the files."""
+    return {name: made for file, text in texts.items() for name, made in from_module(_import(file, text)).items()}
+
+
+def _import(path: Path, text: bytes) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"mapping_{path.stem.replace('-', '_')}", path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
     return module
