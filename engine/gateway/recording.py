@@ -12,6 +12,7 @@ import yaml
 
 from engine.gateway.connection import Reply
 from engine.gateway.relay import Relay
+from engine.gateway.settings import make_folder
 from engine.gateway.translation import Translation, translate
 from engine.mapping.mapping import Mapping
 from engine.wire import framing, jsontext
@@ -54,7 +55,7 @@ class Recording:
         case["expect"] = play(self._mapping, case)
         time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         own = folder / self._mapping.name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         own.mkdir(mode=0o700, exist_ok=True)
         # Of several attempts those that failed are the ones to look at.
         earlier = len(list(own.glob(f"*-{id}*.yaml")))
