@@ -7,11 +7,10 @@ part: the parser of Node.js.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
-
-from engine.gateway.waiter import Waiter
 
 KEEP = 60.0
 """Seconds that a connection is kept for the next request."""
@@ -39,7 +38,7 @@ class Reply:
 
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
     which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
-    body that wait to be read. `wake` lets who waits go on. `heard`, if any, is told of each piece.
+    body that wait to be read. `waited`: the seconds for which somebody has waited for it. `heard`, if any, is told of each piece.
     """
 
     def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
@@ -47,6 +46,7 @@ class Reply:
         self.is_whole = False
         self.has_begun = False
         self.unread = 0
+        self.waited = 0.0
         self.heard: Callable[[bytes], None] | None = None
         self.pieces: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
@@ -54,8 +54,8 @@ class Reply:
         self._connection = connection
         self._told = told
         self._broken: OSError | None = None
-        self._waiter = Waiter(connection.loop)
-        self.wake = self._waiter.wake
+        self._waiter: asyncio.Future[None] | None = None
+        self._since = 0.0  # when somebody has begun to wait
 
     def __enter__(self) -> "Reply":
         return self
@@ -76,11 +76,6 @@ class Reply:
                 name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
                 self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
         return self._headers
-
-    @property
-    def waited(self) -> float:
-        """The seconds for which somebody has waited for it."""
-        return self._waiter.waited
 
     @property
     def is_stream(self) -> bool:
@@ -132,6 +127,8 @@ class Reply:
     def _more(self) -> Awaitable[None]:
         if self._broken:
             raise self._told(self._broken) from self._broken
+        self._since = perf_counter()  # uvloop's clock knows whole milliseconds only
+        self._waiter = self._connection.loop.create_future()
         return self._waiter
 
     # What the connection tells
@@ -145,6 +142,11 @@ class Reply:
     def forget(self) -> None:
         """What came was no answer yet (RFC 9110, 15.2)."""
         self._lines, self.has_begun = [], False
+
+    def wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self.waited += perf_counter() - self._since
+            self._waiter.set_result(None)
 
     def end(self, broken: OSError | None = None) -> None:
         self.is_whole, self._broken = broken is None, broken
@@ -222,40 +224,39 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            self.close()
             self._end(None if reply.is_whole else ConnectionError(f"what came is no HTTP: {error.__context__ or error}"))
+            self.close()
             return
         if reply.is_whole:
-            self._reply = None
+            self._end(None)
             if self._is_kept and not self._transport.get_write_buffer_size():
                 self._on_free(self)
             else:
                 self.close()
-            reply.end()
             return
         if reply.pieces:
             self._header_bytes = 0
         elif self._header_bytes > MOST_HEADERS:
-            self.close()
             self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
+            self.close()
             return
-        if not reply.wake() and reply.unread > MOST_UNREAD:
+        if reply.unread > MOST_UNREAD:
             self.is_paused = True
             self._transport.pause_reading()
+        reply.wake()
 
     def eof_received(self) -> None:
         self.close()  # by itself it would first have the rest of the request taken
 
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.cancel()
-        self._on_end(self)
         if self._reply:
             is_over = error is None and self._reply.ends_with_the_connection
             broken = ConnectionResetError(str(error or "it was closed before the answer was whole"))
             self._end(None if is_over else broken)
+        self._on_end(self)
 
     def _end(self, broken: OSError | None) -> None:
-        """The answer is over. The last that is done at a time: who has waited for it goes on, to whatever that is."""
         reply, self._reply = self._reply, None
         if reply:
             reply.end(broken)
@@ -270,8 +271,8 @@ class Connection(asyncio.Protocol):
         if left > 0:
             self._timer = self.loop.call_later(min(left, self._silence, KEEP), self._look)
             return
-        self.close()
         self._end(Silence())
+        self.close()
 
     # What the parser tells
 
