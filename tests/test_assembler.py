@@ -387,6 +387,7 @@ def test_S35_an_object_that_begins_like_the_arguments_around_it_is_none_of_them(
 def test_S35_arguments_of_which_the_last_piece_is_missing_are_told_once():
     begun, whole = call('{"a":', key=0, id="c", name="R"), call('{"a":1}', key=0, id="c", name="R")
     assert blocks(begun, whole) == blocks(begun, whole, whole) == [["R", {"a": 1}]]
+    assert blocks(begun, whole, call("", key=0)) == blocks(begun, whole, call(" ", key=0), whole) == [["R", {"a": 1}]]
     assert blocks(begun, whole, {"text": "b"}) == [["R", {"a": 1}], "b"]
     assert message(begun, whole, {"stop": "tool_use"})["stop_reason"] == "tool_use"
 

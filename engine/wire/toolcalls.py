@@ -40,6 +40,8 @@ class ToolCall:
         elif self._extent.is_whole:
             return ""
         elif self._again:
+            if not fragment.strip():
+                return ""
             fragment = self._rest_again() if fragment.strip() == self._again else self._again + fragment
             self._again = ""
         elif fragment.startswith("{") and fragment.startswith(self._text()) and _is_json(fragment):
