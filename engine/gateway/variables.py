@@ -1,6 +1,7 @@
 """`${NAME}` in the text of a file: a variable of the environment."""
 
 import re
+import sys
 from dataclasses import dataclass, field
 
 from engine.mapping.errors import Source
@@ -9,10 +10,6 @@ _NAME = "([A-Za-z_][A-Za-z0-9_]*)"
 VARIABLE = re.compile(r"\$\{" + _NAME + r"\}")
 HELD = re.compile("\\$\ue000" + _NAME + "\ue001")
 """The same without its brackets."""
-
-
-WIDEST = 1_000_000
-"""Characters of a line, of which no file that is read has as many."""
 
 
 def held(text: str) -> str:
@@ -31,7 +28,7 @@ class Readable(Source):
     original: str = field(default="", repr=False)
     _hidden: list[tuple[int, int, int]] = field(default_factory=list, repr=False, compare=False)  # lines, and from where to where
 
-    def hide(self, line: int, start: int, end: int = WIDEST) -> None:
+    def hide(self, line: int, start: int, end: int = sys.maxsize) -> None:
         """Show dots in place of a stretch of a line, counted from 0; they are as many, so that carets stand where they did."""
         self._hidden.append((line, start, end))
 

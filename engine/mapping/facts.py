@@ -78,7 +78,7 @@ def _value(word: "Field[Any]", entry: Entry, kind: Any, problems: Problems) -> A
     if not fits(value, kind):
         problems.add(entry.value.place, f"{word.name!r} is {in_words(kind)}")
     elif type(value) is int:
-        check_range(word.name, value, word.metadata["least"], word.metadata["most"], entry.value.place, problems)
+        _check_range(word.name, value, word.metadata["least"], word.metadata["most"], entry.value.place, problems)
     if not isinstance(entry.value, Items):
         return value
     for item in entry.value.items:
@@ -88,7 +88,7 @@ def _value(word: "Field[Any]", entry: Entry, kind: Any, problems: Problems) -> A
     return tuple(value)
 
 
-def check_range(name: str, value: float, least: float | None, most: float | None, place: Place, problems: Problems) -> None:
+def _check_range(name: str, value: float, least: float | None, most: float | None, place: Place, problems: Problems) -> None:
     """What is too small or too great would be found out only by a request, and by each."""
     if least is not None and value < least:
         problems.add(place, f"{name!r} is {least} at least, not {value}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from . import nodes, words
 from .errors import Problems, suggest
 
-ARTICLED = {"text": "a text", "number": "a number", "boolean": "true or false", "list": "a list", "object": "an object"}
+_TOLD_AS = {"text": "a text", "number": "a number", "boolean": "true or false", "list": "a list", "object": "an object"}
 _KINDS = {str: "text", int: "number", float: "number", bool: "boolean", list: "list", dict: "object"}
 
 
@@ -63,7 +63,7 @@ def _check_value(kind: str, value: nodes.Node, problems: Problems) -> None:
     """What is written by hand; what an expression finds shows only when it runs."""
     made, takes = _made(value), words.DELTA_VALUES[kind]
     if made is not None and made not in takes:
-        problems.add(value.place, f"the delta {kind!r} takes {' or '.join(ARTICLED[one] for one in takes)}, not {ARTICLED[made]}")
+        problems.add(value.place, f"the delta {kind!r} takes {' or '.join(_TOLD_AS[one] for one in takes)}, not {_TOLD_AS[made]}")
     elif kind == "stop" and isinstance(value, nodes.Literal) and value.value not in (None, *words.STOP_REASONS):
         hint = suggest(value.value, words.STOP_REASONS) or f"; it is one of {', '.join(words.STOP_REASONS)}"
         problems.add(value.place, f"an answer does not end for the reason {value.value!r}{hint}")
