@@ -30,15 +30,24 @@ class Canned:
     def __init__(self, pieces: Sequence[bytes], type: str):
         self.headers = {"content-type": type}
         self.is_stream = type == "text/event-stream"
-        self.is_whole = True
         self.content = self
-        self._pieces = iter(pieces)
+        self._pieces = list(reversed(pieces))
 
     def close(self) -> None:
         pass
 
+    @property
+    def is_whole(self) -> bool:
+        return not self._pieces
+
     async def next(self) -> bytes:
-        return next(self._pieces, b"")
+        return self._pieces.pop() if self._pieces else b""
+
+    async def hand(self, take: Callable[[bytes], bool]) -> bool:
+        while self._pieces:
+            if take(self._pieces.pop()):
+                return True
+        return False
 
     read = next
 

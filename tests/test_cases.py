@@ -22,6 +22,7 @@ A failing case prints the function that was generated.
 import dataclasses
 import functools
 import random
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from engine.gateway.exchange import Exchange
 from engine.wire import reasoning, validate
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
+from engine.wire.framing import SSE
 from tests.grammar import check, sdk_message
 
 FOLDER = Path(__file__).parent / "cases"
@@ -156,6 +158,7 @@ def _check_stream(mapping: Mapping, case: Case) -> None:
     check(events, broken_json=given.get("broken_json", False))
     for pieces in (_single_bytes(data), _random_pieces(data)):
         assert _in_pieces(_exchange(mapping, case), pieces) == events
+    assert _in_pieces(_exchange(mapping, case), _single_events(data), framed=True) == events
     if "events" in expect:
         assert [event["type"] for event in events] == expect["events"]
     if events[-1]["type"] == "error" or "error" in expect:
@@ -183,10 +186,15 @@ def _random_pieces(data: bytes) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(cuts)]
 
 
-def _in_pieces(exchange: Exchange, pieces: list[bytes]) -> list[Any]:
+def _single_events(data: bytes) -> list[bytes]:
+    """As they mostly come, and then are read each by the one before."""
+    return re.findall(rb".+?(?:\n\n|$)", data, re.DOTALL)
+
+
+def _in_pieces(exchange: Exchange, pieces: list[bytes], *, framed: bool = False) -> list[Any]:
     events = []
     for piece in pieces:
-        events += exchange.receive(piece)
+        events += SSE().feed(exchange.receive_framed(piece)) if framed else exchange.receive(piece)
         if exchange.over:
             break
     assert not exchange.goes_on()  # which is asked first, as the server does

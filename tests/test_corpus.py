@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from engine.gateway.exchange import Exchange
 from engine.wire import reasoning
 from engine.wire.assembler import fold
 from engine.wire.errors import ApiError
+from engine.wire.framing import SSE
 from tests.corpus_table import CORPUS, column, mapping_of, recordings, table
 from tests.grammar import check, sdk_message
 from tests.readings import Call, Error, Reading, Search, read
@@ -88,6 +90,9 @@ def test_a_stream_is_the_same_however_it_is_framed_and_cut(file: str) -> None:
         ways += [cut(form.encode(), dice, 1) for form in (text, windows)]
     for pieces in ways:
         assert feed(load(file)[1], pieces) == expected
+    for form in forms:
+        by_events = re.findall(rb".+?(?:\r?\n\r?\n|$)", form.encode(), re.DOTALL)
+        assert feed(load(file)[1], by_events, framed=True) == expected
 
 
 @files("error")
@@ -152,8 +157,11 @@ def answer(exchange: Exchange, reply: dict[str, Any]) -> tuple[dict[str, Any], l
     return message, list(folded.call_args.args[0])
 
 
-def feed(exchange: Exchange, pieces: list[bytes]) -> list[Event]:
-    events = [event for piece in pieces for event in exchange.receive(piece)]
+def feed(exchange: Exchange, pieces: list[bytes], *, framed: bool = False) -> list[Event]:
+    """The events of a stream; `framed`: as they go to the client."""
+    events: list[Event] = []
+    for piece in pieces:
+        events += SSE().feed(exchange.receive_framed(piece)) if framed else exchange.receive(piece)
     assert not exchange.goes_on()
     return events + exchange.finish()
 

@@ -39,7 +39,9 @@ def texts_in(chunks: list[Any]) -> int:
 
 
 def chunk_of(likeness: Likeness, data: bytes) -> Any:
-    return likeness.recognise(b"data: " + data) or likeness.read(b"data: ", data)
+    if text := likeness.recognise(b"data: " + data):
+        return likeness.kind, [text]
+    return likeness.read(b"data: ", data)
 
 
 def read(data: Sequence[bytes]) -> tuple[list[Any], int]:
@@ -161,10 +163,16 @@ def test_what_is_no_json_is_refused_as_before(rest: list[bytes], texts: list[byt
 BEFORE, AFTER = b'{"choices":[{"index":0,"delta":{"content":"', b'"}}]}'
 
 
+def chunks_of(decoder: SSE, piece: bytes) -> list[Any]:
+    if decoder.likeness and (text := decoder.recognise(piece)):
+        return [(decoder.likeness.kind, [text])]
+    return decoder.feed(piece)
+
+
 def deltas_of_stream(decoder: SSE, pieces: Sequence[bytes]) -> list[Any] | None:
     """None where it is no stream."""
     try:
-        return [delta for piece in pieces for each in decoder.feed(piece) for delta in deltas_of(each)]
+        return [delta for piece in pieces for each in chunks_of(decoder, piece) for delta in deltas_of(each)]
     except FramingError:
         return None
 

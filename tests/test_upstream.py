@@ -291,6 +291,65 @@ async def test_closing_ends_what_is_kept_and_what_is_under_way() -> None:
         assert not there._all
 
 
+# A body that is handed on as it comes
+
+
+@on_both_loops
+async def test_what_comes_is_taken_until_there_is_enough() -> None:
+    taken: list[bytes] = []
+    heard: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return len(taken) == 3
+
+    async with Provider([STREAM + CHUNK, 0.02, CHUNK, 0.02, CHUNK, 0.02, CHUNK + END]) as provider:
+        there = provider.upstream()
+        with await there.post(there.url, {}, b"{}") as reply:
+            reply.heard = heard.append
+            assert await reply.hand(take)
+            assert (taken, reply.is_whole) == ([b"hi"] * 3, False)
+            assert await reply.next() == b"hi"
+            assert not await reply.hand(take)
+            assert heard == [b"hi"] * 4
+        assert len(taken) == 3
+        assert [len(free) for free in there._free.values()] == [1]
+
+
+@on_both_loops
+async def test_what_comes_with_the_end_is_handed_on_too() -> None:
+    taken: list[tuple[bytes, bool]] = []
+    async with Provider([STREAM, CHUNK, 0.02, CHUNK + CHUNK + END]) as provider:
+        there = provider.upstream()
+        with await there.post(there.url, {}, b"{}") as reply:
+            assert not await reply.hand(lambda data: bool(taken.append((data, reply.is_whole))))
+    assert taken == [(b"hi", False), (b"hihi", True)]
+
+
+@on_both_loops
+async def test_what_goes_wrong_with_a_piece_is_told_to_who_waits_for_the_body() -> None:
+    async with Provider([STREAM + CHUNK, 0.02, CHUNK, STAY]) as provider:
+        there = provider.upstream()
+        with await there.post(there.url, {}, b"{}") as reply:
+            come = iter([1, 0])
+            with pytest.raises(ZeroDivisionError):
+                await reply.hand(lambda data: not 1 / next(come))
+            assert next(come, None) is None
+            assert not reply.is_whole
+        await provider.has_left.wait()
+
+
+@on_both_loops
+async def test_a_body_that_breaks_off_while_it_is_handed_on() -> None:
+    taken: list[bytes] = []
+    async with Provider([STREAM + CHUNK, 0.02, CHUNK, 0.02, CLOSE]) as provider:
+        there = provider.upstream()
+        with await there.post(there.url, {}, b"{}") as reply:
+            error = await told(reply.hand(lambda data: bool(taken.append(data))))
+    assert " broke: " in error.message
+    assert taken == [b"hi"] * 2
+
+
 # Bodies and heads
 
 

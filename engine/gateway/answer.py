@@ -1,7 +1,8 @@
 """The client's side of a request: one answer, whole or as a stream, kept alive with pings while there is silence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from types import coroutine
 from typing import Any
 
 from engine.gateway import http
@@ -11,6 +12,7 @@ from engine.wire import framing
 PING_AFTER = 10.0
 """Seconds of silence after which the client gets a ping. Claude Code shows a banner after 20 s and gives up after 300."""
 
+_DONE = object()
 _STREAM = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
 
 
@@ -28,7 +30,7 @@ class Answer:
         self._is_sending = False
         self._loop = asyncio.get_running_loop()
         self._written = self._loop.time()
-        self._ping: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[None] | None = None  # whose bytes would be among those that are sent meanwhile
         self._timer: asyncio.TimerHandle | None = None
 
     def json(self, status: int, value: Any, headers: Headers = ()) -> Awaitable[None]:
@@ -44,9 +46,9 @@ class Answer:
 
     async def events(self, data: bytes, *, last: bool = False) -> None:
         """A stretch of a stream, which the first one opens."""
-        if self._ping:  # whose bytes would be among these
-            await asyncio.wait([self._ping])
-            self._ping = None
+        if self._ahead:
+            await asyncio.wait([self._ahead])
+            self._ahead = None
         if self.is_complete:
             return
         self._is_sending = True
@@ -56,6 +58,16 @@ class Answer:
         await http.send_piece(self._send, data, last=last)
         self.is_complete = last
         self._is_sending = False
+
+    def events_at_once(self, data: bytes) -> bool:
+        """The same, of a stream that is open; False where something else has to go out first, and nothing of this has."""
+        if self._ahead or self._is_sending or self.is_complete or not self.status:
+            return False
+        self._written = self._loop.time()
+        steps = http.send_piece(self._send, data).__await__()
+        if (step := next(steps, _DONE)) is not _DONE:  # the client reads more slowly than is sent
+            self._ahead = self._loop.create_task(_finish(step, steps))
+        return True
 
     def _start(self) -> Awaitable[None]:
         self.status = 200
@@ -68,8 +80,8 @@ class Answer:
     def _look(self) -> None:
         silence = self._loop.time() - self._written
         # Where a slow client has not even taken what was sent last, a ping does not help.
-        if silence >= PING_AFTER and not self._is_sending and (self._ping is None or self._ping.done()):
-            self._ping = self._loop.create_task(self._say_ping())
+        if silence >= PING_AFTER and not self._is_sending and (self._ahead is None or self._ahead.done()):
+            self._ahead = self._loop.create_task(self._say_ping())
         self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look)
 
     async def _say_ping(self) -> None:
@@ -84,7 +96,14 @@ class Answer:
         """Nothing more is sent."""
         if self._timer:
             self._timer.cancel()
-        if self._ping:
-            self._ping.cancel()
+        if self._ahead:
+            self._ahead.cancel()
         # The request holds its answer: held by it in turn it would stay, a body of megabytes with it, until the collector comes.
         self._headers = tuple
+
+
+@coroutine
+def _finish(step: Any, steps: Iterator[Any]) -> Generator[Any, Any, None]:
+    """Wait for what has been begun: the `step` that it waits at, and those behind it."""
+    yield step
+    yield from steps

@@ -54,7 +54,8 @@ class Reply:
         self._connection = connection
         self._told = told
         self._broken: OSError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._taker: Callable[[bytes], bool] | None = None
         self._since = 0.0  # when somebody has begun to wait
 
     def __enter__(self) -> "Reply":
@@ -94,6 +95,24 @@ class Reply:
             await self._more()
         return self._take()
 
+    async def hand(self, take: Callable[[bytes], bool]) -> bool:
+        """Give `take` what comes of the body, in the moment in which it comes, until it says that it has enough or the body ends.
+        Gives whether it has enough; raises what `take` raises, and what `told` makes of it where the body breaks off.
+
+        To wake somebody for each piece would be most of what it costs to pass one on.
+        """
+        while True:
+            if self.pieces and take(self._take()):
+                return True
+            if self.is_whole:
+                return False
+            self._taker = take
+            try:
+                if await self._more():
+                    return True
+            finally:
+                self._taker = None
+
     async def read(self) -> bytes:
         """The whole body. Raises what `told` makes of it where it breaks off, or has no end."""
         pieces = [self._take()]
@@ -124,7 +143,7 @@ class Reply:
             self.heard(data)
         return data
 
-    def _more(self) -> Awaitable[None]:
+    def _more(self) -> Awaitable[bool]:
         if self._broken:
             raise self._told(self._broken) from self._broken
         self._since = perf_counter()  # uvloop's clock knows whole milliseconds only
@@ -143,10 +162,26 @@ class Reply:
         """What came was no answer yet (RFC 9110, 15.2)."""
         self._lines, self.has_begun = [], False
 
+    def come(self) -> bool:
+        """Something has come, of the headers or the body. Gives whether it has been taken."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._taker is None:
+            self.wake()
+            return False
+        if self.pieces:
+            try:
+                has_enough = self._taker(self._take())
+            except Exception as error:  # noqa: BLE001 - it is raised where the body is waited for
+                waiter.set_exception(error)
+            else:
+                if has_enough:
+                    waiter.set_result(True)
+        return True
+
     def wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self.waited += perf_counter() - self._since
-            self._waiter.set_result(None)
+            self._waiter.set_result(False)
 
     def end(self, broken: OSError | None = None) -> None:
         self.is_whole, self._broken = broken is None, broken
@@ -219,8 +254,6 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._heard = self.loop.time()
-        self._header_bytes += len(data)
-        reply.unread += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
@@ -236,14 +269,17 @@ class Connection(asyncio.Protocol):
             return
         if reply.pieces:
             self._header_bytes = 0
-        elif self._header_bytes > MOST_HEADERS:
-            self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
-            self.close()
-            return
-        if reply.unread > MOST_UNREAD:
-            self.is_paused = True
-            self._transport.pause_reading()
-        reply.wake()
+        else:
+            self._header_bytes += len(data)
+            if self._header_bytes > MOST_HEADERS:
+                self._end(ConnectionError(f"the headers of the answer are longer than {MOST_HEADERS:,} bytes"))
+                self.close()
+                return
+        if not reply.come():
+            reply.unread += len(data)
+            if reply.unread > MOST_UNREAD:
+                self.is_paused = True
+                self._transport.pause_reading()
 
     def eof_received(self) -> None:
         self.close()  # by itself it would first have the rest of the request taken

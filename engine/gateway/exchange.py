@@ -122,6 +122,9 @@ class Exchange(Sections):
 
     def receive_framed(self, data: bytes) -> bytes:
         """The same, as they go to the client."""
+        decoder = self._decoder
+        if decoder.likeness and (text := decoder.recognise(data)):  # a stretch is one event, as they mostly come
+            return self._assembler.framed(decoder.likeness.kind, text)
         self.run(self._translate, self._decoder.feed(data))
         return self._assembler.blocks.take_framed()
 

@@ -349,14 +349,13 @@ class _Call:
     async def _relay_stream(self, relay: Relay, reply: Reply) -> None:
         self.passed = passed(reply.headers)
         opening = Opening(relay, may_be_empty=self.trying.is_last)
-        while piece := await reply.next():
-            if events := opening.receive(relay.receive(piece)):
-                await self._say(events)
-            if relay.is_complete:
-                break
+        rest = await self._pass(reply, lambda data: opening.receive(relay.receive(data)), lambda: relay.is_complete)
+        if rest and not relay.is_complete:  # who is told that it broke off is told what came before
+            await self._say(rest)
+            rest = b""
         if relay.failure:
             self._note(relay.failure)
-        await self._say(opening.receive(relay.finish()), last=True)
+        await self._say(rest + opening.receive(relay.finish()), last=True)
         if relay.is_complete:
             await reply.drain()
 
@@ -370,6 +369,26 @@ class _Call:
         """Events of an answer."""
         self._begin()
         return self.answer.events(events, last=last)
+
+    async def _pass(self, reply: Reply, receive: Callable[[bytes], bytes], is_over: Callable[[], bool]) -> bytes:
+        """Send what `receive` makes of each piece of a body in the moment in which that comes, until it `is_over` or the body
+        ends. Gives the events that are then still to be sent, for they go out with the end."""
+        events = b""
+
+        def take(data: bytes) -> bool:
+            nonlocal events
+            events = receive(data)
+            if is_over() or reply.is_whole or (events and not self.answer.events_at_once(events)):
+                return True
+            events = b""
+            return False
+
+        while await reply.hand(take) and not (is_over() or reply.is_whole):
+            await self._say(events)
+            events = b""
+        if events:
+            self._begin()
+        return events
 
     def _check_not_empty(self, message: dict[str, Any]) -> None:
         """Raises ApiError for an answer without a word where another may have one; the last one's goes to the client."""
@@ -418,21 +437,15 @@ class _Call:
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes; the last ones go out with the end."""
         rest = b""
+        self.record.written = lambda: exchange.written
         try:
-            while (data := await reply.next()) or exchange.goes_on():
-                if not data:
-                    if rest:
-                        await self._say(rest)
-                    rest, reply = b"", await self._asked(exchange)
-                    continue
-                if rest := exchange.receive_framed(data):
-                    self._begin()
-                self.record.written = exchange.written
-                if exchange.over:
-                    break
-                if rest and not reply.is_whole:
+            rest = await self._pass(reply, exchange.receive_framed, lambda: exchange.over)
+            while not exchange.over and exchange.goes_on():
+                if rest:
                     await self._say(rest)
                     rest = b""
+                reply = await self._asked(exchange)
+                rest = await self._pass(reply, exchange.receive_framed, lambda: exchange.over)
             events = exchange.finish()
         except Exception as error:
             if isinstance(error, framing.FramingError):

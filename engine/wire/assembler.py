@@ -154,6 +154,13 @@ class Assembler:
         for text in texts:
             hear(self, text)
 
+    def framed(self, kind: str, text: str) -> bytes:
+        """What comes of one such delta, as it goes to the client."""
+        if kind == "text" == self.blocks.kind and self._is_plain and self._hears is self._EVERYTHING:
+            return self.blocks.framed(text)
+        self.hear_texts(kind, (text,))
+        return self.blocks.take_framed()
+
     def go_on(self) -> None:
         """The provider was sent the continuation: what comes now goes on where the answer stopped.
 

@@ -42,10 +42,14 @@ class _Block:
         before, _, after = encode([self.more("")]).rpartition(b'""')
         return before, after
 
-    def framed(self, texts: Sequence[str]) -> bytes:
+    def framed_one(self, text: str) -> bytes:
         before, after = self._frame
+        return before + dumps(text) + after
+
+    def framed(self, texts: Sequence[str]) -> bytes:
         if len(texts) == 1:
-            return before + dumps(texts[0]) + after
+            return self.framed_one(texts[0])
+        before, after = self._frame
         return before + (after + before).join(dumps_all(texts)) + after
 
 
@@ -99,6 +103,14 @@ class Blocks:
         """The same, an event for each text."""
         self.written += sum(map(len, texts))
         self._told.append((self._block, texts))
+
+    def framed(self, text: str) -> bytes:
+        """More of what the open block is made of, as it goes to the client, behind what waits to be taken."""
+        if self._told:
+            self.write(text)
+            return self.take_framed()
+        self.written += len(text)
+        return self._block.framed_one(text)
 
     def add(self, type: str, field: str, value: Any) -> None:
         """A delta of another type than the block's own: a signature, a citation."""

@@ -39,9 +39,15 @@ class FramingError(ValueError):
 
 
 class Decoder(Protocol):
-    """What every framing has; `done` is true once the provider has said that its stream is complete."""
+    """What every framing has; `done` is true once the provider has said that its stream is complete. `likeness` reads the
+    chunks, if there is one, and as long as that is worth it."""
 
     done: bool
+    likeness: Likeness | None = None
+
+    def recognise(self, data: bytes) -> str:
+        """The text of data that are one event, and like the last (likeness.py); nothing of any other, which are to be fed."""
+        return ""
 
     def feed(self, data: bytes) -> list[Any]: ...
     def end(self) -> list[Any]:
@@ -73,12 +79,11 @@ class _Kept(Generic[AnyStr]):
         return kept
 
 
-class SSE:
+class SSE(Decoder):
     """Server-sent events, by the standard (https://html.spec.whatwg.org/multipage/server-sent-events.html); S26, S27.
 
     More lenient in three things: the last event needs no blank line after it; an `event: error` is wrapped as
     `{"error": …}` where its data is not; and a JSON document in place of a stream is taken as its only chunk.
-    `likeness` reads the chunks, if there is one, and as long as that is worth it.
     """
 
     def __init__(self) -> None:
@@ -89,13 +94,16 @@ class SSE:
         self._is_stream = False  # something that only an event stream has was seen
         self._ended_in_cr = False
         self._usual_head = b""
-        self.likeness: Likeness | None = None
+
+    def recognise(self, data: bytes) -> str:
+        if self.likeness is None or self._kept.pieces or not data.endswith(b"\n\n"):
+            return ""
+        text = self.likeness.recognise(data[:-2])
+        if text:
+            self._ended_in_cr = False
+        return text
 
     def feed(self, data: bytes) -> list[Any]:
-        is_whole = data.endswith(b"\n\n") and not self._kept.pieces
-        if is_whole and self.likeness and (like := self.likeness.recognise(data[:-2])):  # one event, as they mostly come
-            self._ended_in_cr = False
-            return [like]
         if _CR in data or (self._ended_in_cr and data):
             data = self._with_plain_line_ends(data)
         if not self._begun:
@@ -154,8 +162,8 @@ class SSE:
     def _read_each(self, events: list[bytes], chunks: list[Any]) -> None:
         likeness = self.likeness
         for event in events:
-            if likeness and (like := likeness.recognise(event)):
-                chunks.append(like)
+            if likeness and (text := likeness.recognise(event)):
+                chunks.append((likeness.kind, [text]))
                 continue
             head, field, data = event.partition(b"data: ")
             if head == self._usual_head and _LF not in data:
@@ -196,7 +204,7 @@ class SSE:
         return name, b"\n".join(data)
 
 
-class NDJSON:
+class NDJSON(Decoder):
     """One JSON value a line."""
 
     def __init__(self) -> None:
@@ -226,7 +234,7 @@ class NDJSON:
         return chunks
 
 
-class JSONArray:
+class JSONArray(Decoder):
     """A JSON array of objects that is written while they are made: `[{…}`, `,{…}`, `]`."""
 
     _object = json.JSONDecoder(strict=False).raw_decode

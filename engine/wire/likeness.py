@@ -23,30 +23,29 @@ WORTH = 10
 
 class Likeness:
     """Reads the chunks of one stream. `becomes`: a chunk and a text in it -> the kind of delta that any text in its place
-    becomes, where that is all that comes of the chunk; else None. `is_over`: no chunk was like the last, and none is looked at
-    any more."""
+    becomes, where that is all that comes of the chunk; else None. `kind`: this kind, of the chunks that are now like one another.
+    `is_over`: no chunk was like the last, and none is looked at any more."""
 
     def __init__(self, becomes: Callable[[Any, str], str | None]) -> None:
+        self.kind = ""
         self.is_over = False
         self._becomes = becomes
         self._last = b""
         self._tries = TRIES
         self._served = 0
-        self._kind = ""
         self._before, self._after = b"\n", b""  # around the text of an event, each with a quote; none begins like this
         self._start = self._end = 0  # of the string with its quotes, in an event that is like the last, the latter from its end
 
-    def recognise(self, event: bytes) -> tuple[str, list[str]] | None:
-        """Of an event that is like the last the kind of its delta and, in a list, the text; None of any other."""
+    def recognise(self, event: bytes) -> str:
+        """The text of an event that is like the last; nothing of any other."""
         if event.startswith(self._before) and event.endswith(self._after):
             try:
-                text = orjson.loads(event[self._start : self._end])
+                text: str = orjson.loads(event[self._start : self._end])
             except ValueError:  # more than the one string differs
-                return None
-            if text:
-                self._served += 1
-                return self._kind, [text]
-        return None
+                return ""
+            self._served += 1
+            return text
+        return ""
 
     def read(self, head: bytes, data: bytes) -> Any:
         """The chunk of an event, of whose data this is the JSON text; `head` stands before them. Raises ValueError."""
@@ -57,7 +56,7 @@ class Likeness:
             self._tries -= 1
             self._served = 0
             self._compare(head, data)
-            self.is_over = not (self._tries or self._kind)
+            self.is_over = not (self._tries or self.kind)
         self._last = data
         return chunk
 
@@ -93,7 +92,7 @@ class Likeness:
         with suppress(ValueError):
             chunk = orjson.loads(before + _MARK.encode() + after)
             if kind := self._becomes(chunk, _MARK):
-                self._kind, self._before, self._after = kind, head + before, after
+                self.kind, self._before, self._after = kind, head + before, after
                 self._start, self._end = len(self._before) - 1, 1 - len(after)
             else:  # what looks into this text, or makes more of this chunk, does so with the next
                 self._tries = 0
