@@ -8,7 +8,7 @@ from typing import Any
 from . import nodes, words
 from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
-from .errors import Place, Problems, Source, shown, suggest
+from .errors import MappingError, Place, Problems, Source, shown, suggest
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
 from .mapping import Mapping
@@ -48,33 +48,44 @@ def _chain(path: Path, folders: Sequence[Path], problems: Problems) -> list[_Lin
         if (offset := source.text.find("\ufffd")) >= 0:
             before = source.text[:offset].split("\n")
             problems.add(Place(source, len(before), len(before[-1]) + 1), "this is no UTF-8: save the file in that encoding")
-        value = read(source, problems)
-        if not isinstance(value, Fields):
-            problems.add(value.place, "a mapping is an object: keys and values")
-            value = Fields({}, value.place)
-        chain.append(_Link(path, source, value))
-        parent = value.entries.get("extends")
+        chain.append(_Link(path, source, _document(source, problems)))
+        parent = chain[-1].document.entries.get("extends")
         if parent is None:
             return chain
-        found = _parent(parent, path, folders, problems)
-        if found is None or found in [link.path for link in chain]:
-            if found:
-                problems.add(parent.value.place, f"{plain(parent.value)!r} extends this mapping in turn")
-            return chain
-        path = found
+        path = _parent(parent, chain, folders, problems)
 
 
-def _parent(entry: Entry, path: Path, folders: Sequence[Path], problems: Problems) -> Path | None:
-    name = plain(entry.value)
+def _document(source: Source, problems: Problems) -> Fields:
+    """What a file says. Raises MappingError where nothing can be made of it: all else would be told for that reason alone."""
+    value = read(source, problems)
+    if not isinstance(value, Fields):
+        problems.add(value.place, "a mapping is an object: keys and values")
+        raise MappingError(problems)
+    parts = value.get("parts")
+    if parts is not None and not isinstance(parts, Fields):
+        problems.add(parts.place, "'parts' is an object: names and what each stands for")
+        del value.entries["parts"]  # and so the parent's stay
+    return value
+
+
+def _parent(entry: Entry, chain: list[_Link], folders: Sequence[Path], problems: Problems) -> Path:
+    """The file that the last of the chain extends. Raises MappingError where there is none: what it lacks would be told too."""
+    name, path = plain(entry.value), chain[-1].path
     beside = [path.parent, *folders]
     for folder in beside:
         candidate = folder / f"{name}.yaml"
         # A dropped-in file may carry the name of the built-in one that it extends.
         if isinstance(name, str) and candidate.is_file() and candidate != path:
-            return candidate
+            if candidate not in [link.path for link in chain]:
+                return candidate
+            problems.add(entry.value.place, f"{name!r} extends this mapping in turn")
+            raise MappingError(problems)
     known = {found.stem for folder in beside for found in folder.glob("*.yaml")} - {path.stem}
-    problems.add(entry.value.place, f"there is no mapping named {name!r} beside this one{suggest(str(name), known)}")
-    return None
+    if isinstance(name, str):
+        problems.add(entry.value.place, f"there is no mapping named {name!r} beside this one{suggest(name, known)}")
+    else:
+        problems.add(entry.value.place, "'extends' is the name of a mapping")
+    raise MappingError(problems)
 
 
 def _inherited(parent: Fields, child: Fields) -> Fields:
@@ -156,12 +167,8 @@ class _Loading:
 
     def _parts(self) -> dict[str, nodes.Node]:
         parts = self.document.get("parts")
-        if parts is None:
-            return {}
-        if not isinstance(parts, Fields):
-            self.problems.add(parts.place, "'parts' is an object: names and what each stands for")
-            return {}
-        return {name: nodes.read_node(entry.value, self.problems) for name, entry in parts.entries.items()}
+        entries = parts.entries if isinstance(parts, Fields) else {}
+        return {name: nodes.read_node(entry.value, self.problems) for name, entry in entries.items()}
 
     def _check_parts(self, compiler: Compiler) -> None:
         """A part of this file that nothing uses is a slip; one of a parent's may have lost its place to an override."""
