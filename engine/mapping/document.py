@@ -15,6 +15,9 @@ from .errors import MappingError, Place, Problems, Source
 JSON_WORDS = {"null": None, "true": True, "false": False}
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 
+LEAST, MOST = -(2**63), 2**64 - 1
+"""The whole numbers that are written as JSON."""
+
 DEEPEST = 100
 """Objects and lists in one another. Every reader of values calls itself, and Python does so a thousand times at most."""
 
@@ -184,8 +187,16 @@ class _Reader:
             elif value in JSON_WORDS:
                 value = JSON_WORDS[value]
             elif JSON_NUMBER.fullmatch(value):
-                value = float(value) if set(value) & set(".eE") else int(value)
+                value = self.number(value, place)
         return Scalar(value, place, event.style or "", max(1, lines))
+
+    def number(self, text: str, place: Place) -> int | float:
+        is_whole = not set(text) & set(".eE")
+        value = int(text) if is_whole and len(text) <= len(str(LEAST)) else float(text)
+        if abs(value) == float("inf") or (is_whole and not LEAST <= value <= MOST):
+            self.problems.add(place, "this number is greater than readers of JSON take; quote it if it is a text")
+            return 0
+        return value
 
     def is_cut(self, event: Any, place: Place) -> bool:
         """YAML ends a plain text at ` #`, and at a comma or bracket inside { } and [ ], without a word."""

@@ -49,6 +49,8 @@ def parse(text: str) -> Node:
         raise _unreadable(error, text) from None
     except RecursionError:
         raise SelectorError(TOO_DEEP) from None
+    except ValueError:  # an index of some thousand digits
+        raise SelectorError("cannot read the expression: it holds too great a number") from None
     if any(depth > MAX_DEPTH for _, depth in _in_order(tree)):
         raise SelectorError(TOO_DEEP)
     return dict(tree)
