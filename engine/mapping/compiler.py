@@ -336,6 +336,15 @@ class _Writer:
         is_list = ast.Compare(ast.Call(_load("type"), [test], []), [ast.Is()], [_load("list")])
         return [_if(is_list, [ast.For(_store(variable), source, body, [])])]
 
+    def _first_items(self, node: nodes.First, items: str) -> list[ast.stmt]:
+        """The first that contributes any."""
+        name = self.fresh("first")
+        statements: list[ast.stmt] = [_assign(name, ast.List([], ast.Load()))]
+        for number, choice in enumerate(node.choices):
+            tried = self.contribute(choice, name)
+            statements += [_if(ast.UnaryOp(ast.Not(), _load(name)), tried)] if number else tried
+        return [*statements, ast.Expr(ast.Call(ast.Attribute(_load(items), "extend", ast.Load()), [_load(name)], []))]
+
     def _when_items(self, node: nodes.If, items: str) -> list[ast.stmt]:
         return [_if(self.condition(node.condition), self.contribute(node.body, items))]
 
@@ -432,6 +441,7 @@ class _Writer:
         nodes.Let: _let_items,
         nodes.For: _for_items,
         nodes.If: _when_items,
+        nodes.First: _first_items,
         nodes.Switch: _switch_items,
         nodes.Use: _use_items,
     }
