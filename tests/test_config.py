@@ -266,6 +266,19 @@ def test_a_providers_own_time(tmp_path: Path) -> None:
     assert open_providers(load(tmp_path, text), ENVIRONMENT)["anthropic"].upstream.timeouts == Timeouts(5, 600)
 
 
+@pytest.mark.parametrize("written", ["MY_KEY", "my_key", '"MY_KEY"', "'MY_KEY'", "MY_KEY  # from the console", "MY_KEY\r"])
+def test_however_the_variable_of_a_key_is_written(written: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"extends: openai-chat\nbase_url: https://mine.example/v1\nkey_env: {written}\n")
+    keys = {"MY_KEY": "m", "my_key": "m"}
+    assert list(open_providers(load(tmp_path, f"mappings: {tmp_path}\n"), keys)) == ["mine"]
+
+
+def test_a_mapping_that_says_null_for_its_key_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: openai-chat\nkey_env: null\n")
+    made = load(tmp_path, f"mappings: {tmp_path}\nproviders: {{ mine: {{}} }}\n")
+    assert open_providers(made, {})["mine"].keys.in_order(None) == (None,)
+
+
 def test_an_own_mapping_wins_over_the_built_in_one(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

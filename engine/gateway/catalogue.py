@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine import BUILT_IN
-from engine.gateway.variables import VARIABLE
+from engine.mapping.addresses import NAME, VARIABLE
 
-_KEY_ENV = re.compile(r"\s*([A-Z0-9_]+)\s*$")
+_KEY_ENV = re.compile(rf"""\s*["']?(?!null\b){NAME}["']?\s*(?:\s#.*)?$""")
 
 
 def folders(own: Path) -> list[Path]:

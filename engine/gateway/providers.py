@@ -13,7 +13,7 @@ from engine.gateway.compiled import Compiled
 from engine.gateway.keys import Keys
 from engine.gateway.settings import Config, ProviderConfig, key_trouble, without_key
 from engine.gateway.upstream import Upstream
-from engine.gateway.variables import VARIABLE
+from engine.mapping.addresses import VARIABLE
 from engine.mapping.errors import MappingError, Problems
 from engine.mapping.frozen import thaw
 from engine.mapping.mapping import Mapping

@@ -4,11 +4,10 @@ import re
 import sys
 from dataclasses import dataclass, field
 
+from engine.mapping.addresses import NAME, VARIABLE
 from engine.mapping.errors import Source
 
-_NAME = "([A-Za-z_][A-Za-z0-9_]*)"
-VARIABLE = re.compile(r"\$\{" + _NAME + r"\}")
-HELD = re.compile("\\$\ue000" + _NAME + "\ue001")
+HELD = re.compile("\\$\ue000" + NAME + "\ue001")
 """The same without its brackets."""
 
 
