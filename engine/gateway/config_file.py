@@ -24,11 +24,12 @@ from engine.gateway.settings import (
     ProviderConfig,
     Timeouts,
     address,
+    appends_twice,
     key_trouble,
-    url_trouble,
     without_key,
 )
 from engine.gateway.variables import Readable, held
+from engine.mapping.addresses import url_trouble
 from engine.mapping.document import Scalar, Value, plain, read
 from engine.mapping.errors import MappingError, Place, Problems, Source, suggest
 
@@ -215,10 +216,10 @@ class _FileReader(Values):
 
     def base_url(self, value: Value) -> str:
         url = self.text(value)
-        if not url.startswith(("http://", "https://")):
-            self.refuse(value.place, f"`base_url` begins with http:// or https://, not {url!r}")
         if trouble := url_trouble(url):
             self.refuse(value.place, f"`base_url` {trouble}")
+        if path := appends_twice(url):
+            self.refuse(value.place, f"`base_url` ends before {path}, which the mapping appends")
         return url
 
     def key(self, value: Value) -> str:

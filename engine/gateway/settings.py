@@ -133,23 +133,9 @@ def key_trouble(key: str) -> str | None:
     )
 
 
-def url_trouble(url: str) -> str | None:
-    """Why no path can be appended to an address, or nobody asked there; None where all is well."""
-    try:
-        parts = urlsplit(url)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError as error:
-        return f"is no address: {error}"
-    if not url.isprintable() or " " in url:
-        return "holds a space or a line end"
-    if not has_host:
-        return "names no host"
-    if parts.username is not None:
-        return "holds a name or a password, which would be shown: a key belongs in `api_key`"
-    if parts.query or parts.fragment:
-        return "ends before any '?' and '#': paths are appended to it"
-    known = next((path for path in APPENDED if parts.path.rstrip("/").endswith(path)), None)
-    return f"ends before {known}, which the mapping appends" if known else None
+def appends_twice(url: str) -> str | None:
+    """Which path an address ends with that the mapping appends; None where it ends before."""
+    return next((path for path in APPENDED if urlsplit(url).path.rstrip("/").endswith(path)), None)
 
 
 def without_key(provider: str, variable: str) -> str:

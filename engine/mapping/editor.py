@@ -50,13 +50,18 @@ def _of_general(name: str) -> dict[str, Any]:
     if name == "parts":
         return {"type": "object", "additionalProperties": VALUE}
     if name == "examples":
-        return {"type": "array", "items": {"type": "object"}}
+        return {"type": "array", "items": _object({key: _of_example(key, about) for key, about in words.EXAMPLE.items()})}
     if name == "models":
         about = {key: {**_of_model_fact(key), "description": told} for key, told in words.MODEL_FACTS.items()}
         roles: dict[str, Any] = {role: {"type": ["string", "null"]} for role in words.MODEL_ROLES}
         known = {"type": "object", "additionalProperties": _object(about)}
         return _object({**roles, "known": known, "only_known": {"type": "boolean"}})
     return {"type": "string"}
+
+
+def _of_example(key: str, about: str) -> dict[str, Any]:
+    kinds: dict[str, Any] = {"about": {"type": "string"}, "section": {"enum": list(words.SECTIONS)}, "given": {"type": "object"}}
+    return {"description": about, **kinds.get(key, {})}
 
 
 def _of_model_fact(name: str) -> dict[str, Any]:

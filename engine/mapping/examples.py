@@ -4,7 +4,50 @@ from typing import Any
 
 import orjson
 
+from . import words
+from .document import Fields, Items, Value, plain
+from .errors import Problems, suggest
 from .mapping import Mapping
+
+
+def read_examples(document: Fields, problems: Problems) -> list[dict[str, Any]]:
+    """The examples of a file (words.EXAMPLE). What is wrong with their form goes to `problems`."""
+    examples = document.get("examples")
+    if examples is None:
+        return []
+    if not isinstance(examples, Items):
+        problems.add(document.entries["examples"].key, f"'examples' is a list: {', '.join(words.EXAMPLE)}")
+        return []
+    for example in examples.items:
+        _check(example, problems)
+    return list(plain(examples))
+
+
+def _check(example: Value, problems: Problems) -> None:
+    if not isinstance(example, Fields):
+        problems.add(example.place, f"an example is an object: {', '.join(words.EXAMPLE)}")
+        return
+    for key, entry in example.entries.items():
+        if key not in words.EXAMPLE:
+            problems.add(entry.key, f"an example has no {key!r}{suggest(key, words.EXAMPLE)}")
+    if "expect" not in example.entries:
+        problems.add(example.place, "an example says what to `expect`")
+    said = example.get("section")
+    section = "request" if said is None else plain(said)
+    if said is not None and (not isinstance(section, str) or section not in words.SECTIONS):
+        problems.add(said.place, f"there is no section {section!r}{suggest(str(section), words.SECTIONS)}")
+        return
+    _check_given(example.get("given"), section, problems)
+
+
+def _check_given(given: Value | None, section: str, problems: Problems) -> None:
+    names = words.SECTIONS[section].parameters
+    if isinstance(given, Fields):
+        for name, entry in given.entries.items():
+            if name not in names:
+                problems.add(entry.key, f"the names of the section {section!r} are {', '.join(names)}; {name!r} is none of them")
+    elif given is not None:
+        problems.add(given.place, f"'given' is an object: {', '.join(names)}")
 
 
 def run_examples(mapping: Mapping) -> list[str]:

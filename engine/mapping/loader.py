@@ -1,14 +1,18 @@
 """A mapping file -> a Mapping: parents merged, sections compiled, the Python file beside it taken in."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import nodes, words
+from .addresses import NAME, trouble_with_variables
 from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
+from .endpoints import check_endpoint
 from .errors import MappingError, Place, Problems, Source, shown, suggest
+from .examples import read_examples
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
 from .mapping import Mapping
@@ -132,6 +136,8 @@ class _Loading:
                 if isinstance(node, nodes.Drop) and word.needed == "never":
                     continue  # a parent has it
                 check_shapes(name, node, parts, self.problems)
+                if words.MADE.get(name) is words.ENDPOINT:
+                    check_endpoint(name, node, parts, self.document, self.problems)
                 made[name] = compiler.section(name, word.parameters, node)
             elif word.needed == "always" or (word.needed == "translated" and not self._native()):
                 self.problems.add(self._start(), f"the section {name!r} is missing: {word.about}")
@@ -140,14 +146,15 @@ class _Loading:
             "name": self.chain[0].path.stem,
             "about": self._text("about") or "",
             "docs": self._text("docs"),
-            "base_url": self._text("base_url"),
-            "key_env": self._text("key_env"),
+            "base_url": self._base_url(),
+            "key_env": self._key_env(),
             "framing": self._framing(),
             "models": read_models(self.document, self.problems),
             "facts": self.facts(**read_facts(self.document, self.facts, self.problems)),
             "variants": read_variants(self.document, self.facts, self.problems),
             "native": self._native(),
-            "examples": self._examples(),
+            # Only the file's own: a child's sections differ from those that its parent's examples are about.
+            "examples": read_examples(self.chain[0].document, self.problems),
         }
         self.problems.check()
         return Mapping(
@@ -195,6 +202,21 @@ class _Loading:
         self.problems.add(value.place, f"{key!r} is a text")
         return None
 
+    def _base_url(self) -> str | None:
+        """Without a slash at its end: paths that are appended begin with one."""
+        url = self._text("base_url")
+        if url is not None and (trouble := trouble_with_variables(url)):
+            self.problems.add(self.document.entries["base_url"].value.place, f"'base_url' {trouble}")
+        return url.rstrip("/") if url else url
+
+    def _key_env(self) -> str | None:
+        name = self._text("key_env")
+        if name is not None and not re.fullmatch(NAME, name):
+            hint = f"; did you mean {found[1]!r}?" if (found := re.fullmatch(rf"\$\{{?{NAME}\}}?", name)) else ""
+            place = self.document.entries["key_env"].value.place
+            self.problems.add(place, f"'key_env' is the name of an environment variable: letters, digits and '_'{hint}")
+        return name
+
     def _native(self) -> bool:
         value = self.document.get("native")
         if value is None or type(plain(value)) is bool:  # 1 and 0 equal them
@@ -208,12 +230,3 @@ class _Loading:
             entry = self.document.entries["framing"]
             self.problems.add(entry.value.place, f"unknown framing {framing!r}; it is one of {', '.join(words.FRAMINGS)}")
         return framing
-
-    def _examples(self) -> list[dict[str, Any]]:
-        """Only the file's own: a child's sections differ from those that its parent's examples are about."""
-        examples = self.chain[0].document.get("examples")
-        told = plain(examples) if examples is not None else []
-        if isinstance(told, list) and all(isinstance(example, dict) for example in told):
-            return told
-        self.problems.add(self.chain[0].document.entries["examples"].key, "'examples' is a list: about, section, given, expect")
-        return []

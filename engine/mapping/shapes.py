@@ -23,6 +23,8 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
         return
     for whole in wholes(node, parts):
         if isinstance(whole, nodes.If):
+            if section not in words.MAY_BE_NOTHING:
+                problems.add(whole.place, f"{section!r} always makes an object: $if belongs to what stands in it")
             check_shapes(section, whole.body, parts, problems)
         elif isinstance(whole, nodes.Record):
             _check_keys(whole, words.MADE.get(section, whole.keys), f"{section!r} has no key", problems)

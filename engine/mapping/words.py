@@ -62,6 +62,13 @@ SECTIONS = {
     ),
 }
 
+EXAMPLE = {
+    "about": "what it shows, in a sentence",
+    "section": "the section that is run; `request` unless it is said",
+    "given": "the section's names and their values; a name that is left out is null",
+    "expect": "what the section makes of it",
+}
+
 TEXTS = ("base_url", "model", "key")
 """The names of sections that hold a text or null; what the others hold may be anything."""
 
@@ -70,6 +77,9 @@ ERROR = ("message", "type", "code", "details")
 COUNT = ("input_tokens",)
 MADE = {"endpoint": ENDPOINT, "count_endpoint": ENDPOINT, "health_endpoint": ENDPOINT, "error": ERROR, "count": COUNT}
 """The keys of an object that the engine reads; a request's are the provider's own."""
+
+MAY_BE_NOTHING = ("count_endpoint", "health_endpoint")
+"""The sections that need not make their object each time: then nobody is asked."""
 
 DELTAS: dict[str, tuple[str, ...]] = {
     "start": ("id", "model"),
