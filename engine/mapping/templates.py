@@ -27,6 +27,15 @@ _OF_FILES: Mapping[type[nodes.Node], str] = {
 }
 """What reads a template from a file: a mapping's are texts of its own."""
 
+_NAMING = {
+    "map": ("filter", 0),
+    "select": ("test", 0),
+    "reject": ("test", 0),
+    "selectattr": ("test", 1),
+    "rejectattr": ("test", 1),
+}
+"""The filters that are told another filter or a test by its name, and in which argument."""
+
 INLINE_FILTERS = {"lower": "lower", "upper": "upper", "trim": "strip"}
 """Jinja filters without arguments that are a method of str."""
 
@@ -96,10 +105,20 @@ def _check_names(template: nodes.Template, text: str, names: Collection[str]) ->
     # Filters and tests first: jinja's own search for names stumbles over one that it does not know.
     for used in template.find_all(nodes.Filter):
         _check_word("filter", used.name, text, ENVIRONMENT.filters)
+        _check_naming(used, text)
     for asked in template.find_all(nodes.Test):
         _check_word("test", asked.name, text, ENVIRONMENT.tests)
-    for name in sorted(meta.find_undeclared_variables(template)):
+    # To Jinja `self` is its own, and means the blocks of a template.
+    own = {name.name for name in template.find_all(nodes.Name)} & {"self"}
+    for name in sorted(meta.find_undeclared_variables(template) | own):
         _check_word("name", name, text, names)
+
+
+def _check_naming(used: nodes.Filter, text: str) -> None:
+    kind, index = _NAMING.get(used.name, ("filter", len(used.args)))
+    for argument in used.args[index : index + 1]:
+        if isinstance(argument, nodes.Const):
+            _check_word(kind, str(argument.value), text, ENVIRONMENT.filters if kind == "filter" else ENVIRONMENT.tests)
 
 
 def _check_word(kind: str, word: str, text: str, known: Collection[str]) -> None:
