@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from anthropic.types.beta.message_create_params import MessageCreateParamsBase
 
 from engine import BUILT_IN, Mapping, load_mapping
 from engine.mapping import words
@@ -108,3 +109,7 @@ def test_a_mapping_that_is_nowhere() -> None:
 
 def test_the_reasons_to_stop_are_those_that_are_heard() -> None:
     assert words.STOP_REASONS == assembler.STOP_REASONS
+
+
+def test_the_fields_of_a_request_are_known() -> None:
+    assert MessageCreateParamsBase.__annotations__.keys() <= set(words.REQUEST)

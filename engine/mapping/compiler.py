@@ -87,6 +87,7 @@ class _Writer:
         self.name = name
         self.parameters = list(parameters)
         self.texts = {name for name in parameters if name in words.TEXTS}
+        self.known = {"request": (*words.REQUEST, *words.REQUEST_OF_OTHERS)} if "request" in parameters else {}
         self.reserved = {*namespace(compiler.functions), *keyword.kwlist}
         self.scope: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
@@ -146,6 +147,7 @@ class _Writer:
                 node.text,
                 names=self.scope,
                 texts=self.texts,
+                known=self.known,
                 functions=self.compiler.functions,
                 fresh=self.fresh,
                 condition=condition,
@@ -169,7 +171,7 @@ class _Writer:
         return self._stamp(made, node.place)
 
     def _path(self, node: nodes.Template, path: str) -> ast.expr:
-        return self.select(nodes.Select(path, node.scalar, 0)).expression
+        return self.select(nodes.Select(path, node.scalar, max(0, node.text.find(path)))).expression
 
     def _constant(self, value: Any) -> str:
         name = f"_constant__{len(self.constants) + 1}"

@@ -88,9 +88,12 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def suggest(word: str, known: Iterable[str], form: str = "{!r}") -> str:
-    """The tail of a message about an unknown word: "; did you mean 'tool'?", or nothing where no known word is near."""
+def suggest(word: str, known: Iterable[str], form: str = "{!r}", least: float = 0.6) -> str:
+    """The tail of a message about an unknown word: "; did you mean 'tool'?", or nothing where no known word is near.
+
+    `least` is how near one has to be: 1 is the same.
+    """
     from difflib import get_close_matches  # what only a mistake needs
 
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(word, list(known), n=1, cutoff=least)
     return f"; did you mean {form.format(near[0])}?" if near else ""

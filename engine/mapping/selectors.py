@@ -43,6 +43,10 @@ NUMBER: Kinds = frozenset({"number"})
 TEXT: Kinds = frozenset({"string", "null"})
 
 
+NEARLY = 0.8
+"""How near a name is to another that it is a slip: `mesages`, not `max_completion_tokens`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """A compiled expression, the paths that it reads from its names, and whether it is always true or false.
@@ -64,18 +68,19 @@ def compile_selector(
     fresh: Callable[[], str],
     names: Mapping[str, str] | None = None,
     texts: Collection[str] = (),
+    known: Mapping[str, Collection[str]] | None = None,
     current: str | None = None,
     condition: bool = False,
 ) -> Selector:
     """Compile an expression.
 
     `names` is the closed scope that it starts from: the names of the language and the variables that hold them; those
-    among `texts` hold a text or null. Or `current` is the variable of the value that it is about, as in plain JMESPath.
-    `fresh` gives new variables. A `condition` is compiled to what Python takes for true where JMESPath does. Raises
-    SelectorError.
+    among `texts` hold a text or null, and of those in `known` the fields are known. Or `current` is the variable of the value
+    that it is about, as in plain JMESPath. `fresh` gives new variables. A `condition` is compiled to what Python takes for
+    true where JMESPath does. Raises SelectorError.
     """
     tree = parse(text)
-    writer = _Writer(functions, fresh, names or {}, texts, text, tree)
+    writer = _Writer(functions, fresh, names or {}, texts, known or {}, text, tree)
     start = None if current is None else _Value(load(current))
     value = _Value(writer.condition(tree, start), BOOLEAN) if condition else writer.value(tree, start)
     if writer.errors:
@@ -120,6 +125,7 @@ class _Writer:
         fresh: Callable[[], str],
         names: Mapping[str, str],
         texts: Collection[str],
+        known: Mapping[str, Collection[str]],
         text: str,
         tree: Node,
     ):
@@ -127,6 +133,7 @@ class _Writer:
         self.fresh = fresh
         self.names = names
         self.texts = texts
+        self.known = known
         self.text = text
         self.tree = tree
         self.errors: list[SelectorError] = []
@@ -207,6 +214,8 @@ class _Writer:
         key = node["value"]
         if current is None:
             return self._name(node, key)
+        if current.path is not None and len(current.path) == 1:
+            self._check_known(node, current.path[0], key)
         if isinstance(current.body, ast.Name) and current.body.id in self.names.values():
             self.fields.add(current.body.id)
             guards, again = current.guards, load(fields_of(current.body.id))
@@ -220,6 +229,12 @@ class _Writer:
             return self._error(node, f"unknown name {name!r}{hint}")
         self.reads.append((name,))
         return _Value(load(self.names[name]), TEXT if name in self.texts else JSON, path=(name,))
+
+    def _check_known(self, node: Node, name: str, key: str) -> None:
+        """A field that is nearly a known one is a slip; any other may be new."""
+        known = self.known.get(name, (key,))
+        if key not in known and (hint := suggest(key, known, least=NEARLY)):
+            self._error(node, f"unknown field {key!r} of {name!r}{hint}")
 
     def _deeper(self, path: Path | None, key: str) -> Path | None:
         """A field reads its own path instead of that of the value it is of."""

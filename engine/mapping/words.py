@@ -72,6 +72,21 @@ EXAMPLE = {
 TEXTS = ("base_url", "model", "key")
 """The names of sections that hold a text or null; what the others hold may be anything."""
 
+REQUEST = (
+    *("model", "messages", "system", "max_tokens", "stream", "stop_sequences", "temperature", "top_p", "top_k"),
+    *("tools", "tool_choice", "mcp_servers", "container", "thinking", "output_config", "output_format", "metadata"),
+    *("cache_control", "context_management", "compaction", "thread", "diagnostics", "fallbacks", "fallback_credit_token"),
+    *("service_tier", "speed", "inference_geo", "user_profile_id", "workspace_id", "billing_policy", "betas", "safeguards"),
+    *("session_id", "continuation"),
+)
+"""The fields of a request: Anthropic's (shared/client.md 2.2), and those that the proxy adds.
+
+The API grows, so another may be a new one; a name that is nearly one of them is a slip.
+"""
+
+REQUEST_OF_OTHERS = ("seed", "models", "top_a")
+"""What a client may send to OpenAI or OpenRouter as well, and is nearly a field of Anthropic's."""
+
 ENDPOINT = ("url", "headers")
 ERROR = ("message", "type", "code", "details")
 COUNT = ("input_tokens",)
