@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from . import nodes
-from .document import Fields, Scalar
+from .document import Fields, Scalar, Value
 from .errors import Problems
 from .shapes import wholes
 
@@ -25,7 +25,9 @@ def check_endpoint(section: str, node: nodes.Node, parts: Parts, document: Field
         if "url" not in where.entries:
             problems.add(where.place, f"{section!r} says no 'url'")
         for url in _whats(where.entries["url"], parts) if "url" in where.entries else ():
-            _check_url(section, url, document.get("base_url"), problems)
+            _check_url(section, url, problems)
+            if section == "endpoint":
+                _check_appended(url, document.get("base_url"), problems)
         for headers in _whats(where.entries["headers"], parts) if "headers" in where.entries else ():
             _check_headers(headers, parts, problems)
 
@@ -39,7 +41,7 @@ def _whats(node: nodes.Node, parts: Parts) -> Iterator[nodes.Node]:
             yield whole
 
 
-def _check_url(section: str, url: nodes.Node, base_url: object, problems: Problems) -> None:
+def _check_url(section: str, url: nodes.Node, problems: Problems) -> None:
     if isinstance(url, nodes.Select):
         return
     text = _text(url)
@@ -49,8 +51,13 @@ def _check_url(section: str, url: nodes.Node, base_url: object, problems: Proble
         problems.add(url.place, 'an address begins with http:// or https://, or with "{{ base_url }}"')
     elif not _is_line(text) or " " in _TAG.sub("", text):
         problems.add(url.place, f"an address cannot hold a space or a line end{_hint(url)}")
-    elif (appended := _APPENDED.match(text)) and isinstance(base_url, Scalar) and str(base_url.value).endswith(appended[1]):
-        problems.add(base_url.place, f"'base_url' ends before {appended[1]}, which {section!r} appends")
+
+
+def _check_appended(url: nodes.Node, base_url: Value | None, problems: Problems) -> None:
+    """A page of documentation shows the whole address, and that is easily taken for `base_url`."""
+    appended = _APPENDED.match(_text(url) or "")
+    if appended and isinstance(base_url, Scalar) and str(base_url.value).rstrip("/").endswith(appended[1]):
+        problems.add(base_url.place, f"'base_url' ends before {appended[1]}, which the mapping appends")
 
 
 def _check_headers(headers: nodes.Node, parts: Parts, problems: Problems) -> None:
