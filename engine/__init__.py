@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .mapping.errors import MappingError, suggest
+from .mapping.errors import MappingError, suggest_mapping
 from .mapping.mapping import Mapping
 from .wire.facts import Facts
 
@@ -30,5 +30,4 @@ def load_mapping(name: str | Path, folders: Sequence[Path] = ()) -> Mapping:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return load(path, places, Facts)
-    known = {path.stem for folder in places for path in folder.glob("*.yaml")}
-    raise FileNotFoundError(f"there is no mapping named {name!r}{suggest(name, known)}")
+    raise FileNotFoundError(f"there is no mapping named {name!r}{suggest_mapping(name, places)}")

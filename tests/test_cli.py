@@ -15,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import COMMANDS, main
+from engine.gateway.service import Services
+from engine.gateway.settings import Config
 from tests.running import ROOT
 
 REQUEST = {"model": "claude-x", "max_tokens": 50, "top_k": 3, "messages": [{"role": "user", "content": "hi"}]}
@@ -126,6 +128,20 @@ def test_check_a_mapping_without_a_word(own: Path) -> None:
     assert "empty.yaml:1:1: the section 'request' is missing" in told.output
 
 
+def test_a_mapping_by_another_ending_is_told(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = own / "mappings" / "mine.yml"
+    path.write_text("extends: openai-chat\n")
+    words = f"{path}: this is no mapping until it is called mine.yaml"
+    for arguments in ([], [str(path)]):
+        told = ccproxy("check", *arguments)
+        assert (told.exit_code, told.output.count(words)) == (1, 1)
+    assert f"there is no mapping named 'mine'; {path} is read when it is called mine.yaml" in ccproxy("show", "mine").output
+    (own / "config.yaml").write_text("providers: { mine: {}, other: { mapping: mine } }\n")
+    assert ccproxy("check").output.count(f"there is no mapping named 'mine'; {path} is read") == 2
+    Services(Config(), Config)
+    assert caplog.messages == [words]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -181,6 +197,12 @@ def test_try_shows_what_would_be_sent_and_what_is_lost() -> None:
     assert told["headers"] == {"authorization": "Bearer $KEY"}
     assert told["body"]["stream"] is True
     assert told["lost"] == {"top_k": "the provider has no top_k"}
+
+
+def test_try_shows_the_address_that_is_asked(home: Path) -> None:
+    (home / "mine.yaml").write_text("extends: openai-chat\nbase_url: https://api.example.com/v1/\n")
+    told = json.loads(ccproxy("try", str(home / "mine.yaml"), given=json.dumps(REQUEST)).output)
+    assert told["url"] == "https://api.example.com/v1/chat/completions"
 
 
 @pytest.mark.parametrize("given", ["nonsense", "[]", '{"model": "m"}'])

@@ -33,7 +33,7 @@ def check(files: tuple[Path, ...]) -> None:
     own = folders(_settings())
     paths = list(files) or _all(own)
     with click.progressbar(paths, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False, show_pos=True) as shown:
-        troubles = [trouble for path in shown for trouble in _troubles(path, own)]
+        troubles = [trouble for path in shown for trouble in (*_of_name(path, own), *_troubles(path, own))]
     for trouble in troubles:
         click.echo(f"{trouble}\n", err=True)
     if troubles:
@@ -50,9 +50,14 @@ def _settings() -> Config:
 
 
 def _all(own: list[Path]) -> list[Path]:
-    """The configuration, if there is one, and every mapping that it can reach."""
+    """The configuration, if there is one, every mapping that it can reach, and what only looks like one."""
     path = config.find(None)
-    return [*([path] if path else []), *catalogue.files(own).values()]
+    return [*([path] if path else []), *catalogue.files(own).values(), *catalogue.misnamed(own)]
+
+
+def _of_name(path: Path, own: list[Path]) -> list[str]:
+    told = catalogue.misnamed(own).get(path.absolute())
+    return [told] if told else []
 
 
 def _troubles(path: Path, own: list[Path]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine import BUILT_IN
 from engine.mapping.addresses import NAME, VARIABLE
+from engine.mapping.errors import shown
 
 _KEY_ENV = re.compile(rf"""\s*["']?(?!null\b){NAME}["']?\s*(?:\s#.*)?$""")
 
@@ -24,6 +25,12 @@ def files(folders: Sequence[Path]) -> dict[str, Path]:
         for path in sorted(filter(Path.is_file, folder.glob("*.yaml")), key=lambda path: path.stem):
             found.setdefault(path.stem, path)
     return found
+
+
+def misnamed(folders: Sequence[Path]) -> dict[Path, str]:
+    """The files that somebody takes for mappings and that are not read, and what is told of each."""
+    found = [path for folder in folders for path in sorted(folder.glob("*.yml"))]
+    return {path: f"{shown(path)}: this is no mapping until it is called {path.stem}.yaml" for path in found}
 
 
 def variables(path: Path) -> list[str]:

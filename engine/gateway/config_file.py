@@ -31,7 +31,7 @@ from engine.gateway.settings import (
 from engine.gateway.variables import Readable, held
 from engine.mapping.addresses import url_trouble
 from engine.mapping.document import Scalar, Value, plain, read
-from engine.mapping.errors import MappingError, Place, Problems, Source, suggest
+from engine.mapping.errors import MappingError, Place, Problems, Source, suggest, suggest_mapping
 
 
 def read_config(source: Source, environment: Mapping[str, str], problems: Problems) -> Config:
@@ -53,7 +53,8 @@ class _FileReader(Values):
 
     def __init__(self, environment: Mapping[str, str], problems: Problems):
         super().__init__(environment, problems)
-        self.mappings = catalogue.files(catalogue.folders(HOME / "mappings"))
+        self.folders = catalogue.folders(HOME / "mappings")
+        self.mappings = catalogue.files(self.folders)
         self.known: set[str] = set()
 
     def config(self, document: Value) -> Config:
@@ -92,7 +93,8 @@ class _FileReader(Values):
         folder = self.path(value)
         if folder != HOME / "mappings" and not folder.expanduser().is_dir():
             self.refuse(value.place, f"there is no folder {self.text(value)}; one without a / or ~ in front is beside this file")
-        self.mappings = catalogue.files(catalogue.folders(folder))
+        self.folders = catalogue.folders(folder)
+        self.mappings = catalogue.files(self.folders)
         return folder
 
     def seconds(self, value: Value) -> dict[str, float]:
@@ -190,7 +192,7 @@ class _FileReader(Values):
         if any(separator in name for separator in SEPARATORS):
             self.problems.add(key, "a provider's name holds no '/' and no ',': a model's name follows behind one")
         if "mapping" not in told and name not in self.mappings:
-            hint = suggest(name, self.mappings) or "; `mapping` says which one it speaks"
+            hint = suggest_mapping(name, self.folders) or "; `mapping` says which one it speaks"
             self.problems.add(key, f"there is no mapping named {name!r}{hint}")
         one, pool = told.pop("api_key", None), told.pop("api_keys", None)
         if one is not None and pool is not None:
@@ -211,7 +213,7 @@ class _FileReader(Values):
     def mapping(self, value: Value) -> str:
         name = self.text(value)
         if name not in self.mappings:
-            self.problems.add(value.place, f"there is no mapping named {name!r}{suggest(name, self.mappings)}")
+            self.problems.add(value.place, f"there is no mapping named {name!r}{suggest_mapping(name, self.folders)}")
         return name
 
     def base_url(self, value: Value) -> str:

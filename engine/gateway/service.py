@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engine.gateway import access, logs
+from engine.gateway import access, catalogue, logs
 from engine.gateway.config import Config
 from engine.gateway.health import HealthChecks
 from engine.gateway.limits import Limiter
@@ -103,6 +103,8 @@ class Services:
         self._limiter = Limiter()
         self.watch = Watch(config.since)
         self.current = Service(config, self.metrics, self._limiter, mappings)
+        if mappings is None:
+            self._tell_misnamed()
         self._read = read
         self._reloading = asyncio.Lock()
 
@@ -113,11 +115,17 @@ class Services:
 
     async def reload(self) -> Service:
         """Serve what the files say. All or nothing: raises NotReloaded, and has told the log then."""
-        return await self._replace(self._fresh)
+        fresh = await self._replace(self._fresh)
+        self._tell_misnamed()
+        return fresh
 
     async def follow(self) -> Service:
         """Serve what another worker has reloaded, whatever the files say by now. Raises as `reload` does."""
         return await self._replace(self._others)
+
+    def _tell_misnamed(self) -> None:
+        for told in catalogue.misnamed(folders(self.current.config)).values():
+            log.warning("%s", told)
 
     async def _replace(self, make: Callable[[], Service]) -> Service:
         async with self._reloading:

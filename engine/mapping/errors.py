@@ -1,6 +1,6 @@
 """Where trouble is, what it is, and how an author is told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -97,3 +97,11 @@ def suggest(word: str, known: Iterable[str], form: str = "{!r}", least: float = 
 
     near = get_close_matches(word, list(known), n=1, cutoff=least)
     return f"; did you mean {form.format(near[0])}?" if near else ""
+
+
+def suggest_mapping(name: str, folders: Sequence[Path], but: str = "") -> str:
+    """The tail of a message about a mapping that is in none of the folders; `but` is one that is not meant."""
+    for folder in folders:
+        if (misnamed := folder / f"{name}.yml").is_file():
+            return f"; {shown(misnamed)} is read when it is called {name}.yaml"
+    return suggest(name, {path.stem for folder in folders for path in folder.glob("*.yaml")} - {but})

@@ -11,7 +11,7 @@ from .addresses import NAME, trouble_with_variables
 from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
 from .endpoints import check_endpoint
-from .errors import MappingError, Place, Problems, Source, shown, suggest
+from .errors import MappingError, Place, Problems, Source, shown, suggest, suggest_mapping
 from .examples import read_examples
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
@@ -84,9 +84,9 @@ def _parent(entry: Entry, chain: list[_Link], folders: Sequence[Path], problems:
                 return candidate
             problems.add(entry.value.place, f"{name!r} extends this mapping in turn")
             raise MappingError(problems)
-    known = {found.stem for folder in beside for found in folder.glob("*.yaml")} - {path.stem}
     if isinstance(name, str):
-        problems.add(entry.value.place, f"there is no mapping named {name!r} beside this one{suggest(name, known)}")
+        hint = suggest_mapping(name, beside, but=path.stem)
+        problems.add(entry.value.place, f"there is no mapping named {name!r} beside this one{hint}")
     else:
         problems.add(entry.value.place, "'extends' is the name of a mapping")
     raise MappingError(problems)
