@@ -19,7 +19,7 @@ from tests.running import ROOT, proxy
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
 PAGE = (ROOT / "docs" / "adding-a-provider.md").read_text()
-YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
+YAML, *_, FROM_NOTHING = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS, START = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 READ: dict[str, Any] = {"name": "Read", "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}}}
@@ -84,3 +84,31 @@ def test_it_serves(home: Path, upstream: Upstream) -> None:
     assert "max_completion_tokens" not in asked["body"]
     assert asked["body"]["tool_choice"] == "auto"
     assert lost == "tool_choice"
+
+
+def test_a_mapping_from_nothing_serves(home: Path, upstream: Upstream) -> None:
+    words = FROM_NOTHING.replace("https://api.example.com/v1", upstream.base_url)
+    (home / ".ccproxy" / "mappings" / "example.yaml").write_text(words)
+    whole = b'{"words": "Hello.", "end": "full", "read": 5, "written": 2}'
+    lines: list[bytes | float] = [b'{"words": "Hel"}\n', b'{"words": "lo."}\n{"end": "full", "read": 5, "written": 2}\n']
+    upstream.answers = [
+        Answer([whole], content_type="application/json"),
+        Answer(lines, content_type="application/x-ndjson"),
+        Answer([b'{"trouble": "no such model"}'], status=404, content_type="application/json"),
+    ]
+    asked: dict[str, Any] = {"model": "example/any", "max_tokens": 2, "messages": [{"role": "user", "content": "Hi"}]}
+    with (
+        proxy(home, environment={"EXAMPLE_API_KEY": "a-key"}) as address,
+        anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client,
+    ):
+        answer = client.messages.create(**asked)
+        with client.messages.stream(**asked) as stream:
+            streamed = stream.get_final_message()
+        with pytest.raises(anthropic.NotFoundError, match="example: no such model"):
+            client.messages.create(**asked)
+    for message in (answer, streamed):
+        assert [(block.type, getattr(block, "text", "")) for block in message.content] == [("text", "Hello.")]
+        assert (message.stop_reason, message.usage.input_tokens, message.usage.output_tokens) == ("max_tokens", 5, 2)
+    first, second, _ = [request["body"] for request in upstream.requests]
+    assert first == {"model": "any", "at_most": 2, "streamed": False, "turns": [{"who": "user", "says": "Hi"}]}
+    assert second == first | {"streamed": True}

@@ -11,10 +11,11 @@ import pytest
 
 from engine import load_mapping
 from engine.mapping.editor import schema
+from engine.mapping.examples import run_examples
 from engine.mapping.facts import GROUPS, in_words
 from engine.mapping.functions import FUNCTIONS
 from engine.mapping.nodes import DIRECTIVES
-from engine.mapping.words import DELTAS, SECTIONS, TOP_LEVEL
+from engine.mapping.words import DELTAS, ERROR, MODEL_FACTS, MODEL_ROLES, SECTIONS, STOP_REASONS, TOP_LEVEL
 from engine.wire.facts import Facts
 from tests import fidelity
 
@@ -73,8 +74,9 @@ def test_the_languages_page_lists_the_functions() -> None:
 
 def test_every_word_of_the_language_is_described() -> None:
     page = (ROOT / "docs" / "mapping-language.md").read_text()
-    missing = [word for word in (*DIRECTIVES, *TOP_LEVEL, *DELTAS) if f"`{word}" not in page]
+    missing = [word for word in (*DIRECTIVES, *TOP_LEVEL, *DELTAS, *STOP_REASONS, *ERROR) if f"`{word}" not in page]
     assert missing == []
+    assert [word for word in (*MODEL_ROLES, *MODEL_FACTS) if word not in page] == []
     for section in SECTIONS.values():
         assert all(f"`{name}`" in page for name in section.parameters)
 
@@ -82,7 +84,7 @@ def test_every_word_of_the_language_is_described() -> None:
 def yaml_blocks() -> list[tuple[str, str]]:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     found = [(page.name, block) for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
-    return [(name, block) for name, block in found if "extends:" in block]
+    return [(name, block) for name, block in found if re.search(r"(?m)^(extends|endpoint):", block)]
 
 
 @pytest.mark.parametrize(("page", "block"), yaml_blocks(), ids=lambda value: value if len(value) < 30 else "")
@@ -90,6 +92,7 @@ def test_mappings_in_the_docs_work(page: str, block: str, tmp_path: Path) -> Non
     (tmp_path / "shown.yaml").write_text(block)
     mapping = load_mapping("shown", [tmp_path])
     assert mapping.request({"messages": [], "max_tokens": 5}, "m")["model"] == "m"
+    assert run_examples(mapping) == []
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
