@@ -4,7 +4,7 @@ All of it is bounded, and can be added up: of several workers each counts for it
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from math import log2
@@ -129,7 +129,7 @@ class Call:
     provider: str = "-"
     model: str = "-"
     prices: Mapping[str, float] = field(default_factory=dict)
-    written: Callable[[], int] = int
+    written: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
     status: int = 0

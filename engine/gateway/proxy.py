@@ -437,15 +437,20 @@ class _Call:
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         """A stream, each of the provider's pieces as it comes; the last ones go out with the end."""
         rest = b""
-        self.record.written = lambda: exchange.written
+
+        def receive(data: bytes) -> bytes:
+            events = exchange.receive_framed(data)
+            self.record.written = exchange.written
+            return events
+
         try:
-            rest = await self._pass(reply, exchange.receive_framed, lambda: exchange.over)
+            rest = await self._pass(reply, receive, lambda: exchange.over)
             while not exchange.over and exchange.goes_on():
                 if rest:
                     await self._say(rest)
                     rest = b""
                 reply = await self._asked(exchange)
-                rest = await self._pass(reply, exchange.receive_framed, lambda: exchange.over)
+                rest = await self._pass(reply, receive, lambda: exchange.over)
             events = exchange.finish()
         except Exception as error:
             if isinstance(error, framing.FramingError):

@@ -40,7 +40,7 @@ def _running(call: Call) -> dict[str, Any]:
         "session": call.session,
         "stream": call.stream,
         # Until the provider has counted them: about four characters each.
-        "output_tokens": call.tokens.get("output_tokens") or call.written() // 4,
+        "output_tokens": call.tokens.get("output_tokens") or call.written // 4,
     }
 
 
