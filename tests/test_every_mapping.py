@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from engine.gateway.exchange import Exchange
 from engine.mapping.functions import strict
@@ -125,7 +125,7 @@ def as_far_as_told(asked: Conversation, got: Conversation, exchange: Exchange) -
         web_search=asked.web_search and "web_search" not in lost,
         schema=None if "output_config" in lost else asked.schema,
         tools=[
-            replace(tool, strict=tool.strict and "strict" not in lost and can_be_strict(tool))
+            replace(tool, strict=tool.strict and "strict" not in lost and can_be_strict(tool, exchange))
             for tool in asked.tools
             if family(tool.defined) not in lost
         ],
@@ -222,9 +222,11 @@ def family(defined: dict[str, Any] | None) -> str:
     return re.sub(r"_\d{8}$", "", defined["type"]) if defined else ""
 
 
-def can_be_strict(tool: Tool) -> bool:
-    """Strict mode cannot hold every schema (G02), and then the tool is offered without."""
-    return tool.schema is not None and strict(tool.schema) is not None
+def can_be_strict(tool: Tool, exchange: Exchange) -> bool:
+    """Strict mode cannot hold every schema (G02), and then the tool is offered without; by the schema as it is cleaned."""
+    names, offered = exchange.prepared.tool_names, exchange.request.get("tools", ())
+    cleaned = [each.get("input_schema") for each in offered if names.get(each["name"], each["name"]) == tool.name]
+    return any(strict(schema) is not None for schema in cleaned)
 
 
 def with_choice_as_known(asked: Conversation, got: Conversation, exchange: Exchange) -> Conversation:
@@ -270,11 +272,19 @@ def test_the_request_of_every_case(name: str, case: str) -> None:
     assert found == []
 
 
+STRICT_ONCE_CLEANED = {
+    "type": "object",
+    "$ref": "#/$defs/a",
+    "$defs": {"a": {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"], "additionalProperties": False}},
+}
+
+
 @pytest.mark.parametrize("name", names())
 @settings(
     max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(request=anthropic_requests())
+@example({**REQUEST, "tools": [{"name": "a", "strict": True, "input_schema": STRICT_ONCE_CLEANED}]})
 def test_whatever_a_client_sends(name: str, request: dict[str, Any]) -> None:
     validate.check(request)
     try:
