@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.wire.thinking import EFFORTS, canonical, is_on
+from engine.wire.thinking import EFFORTS, canonical, is_on, unasked
 
 ADAPTIVE = {"type": "adaptive"}
 
@@ -85,3 +85,23 @@ def test_a_model_that_cannot_but_think_thinks(asked: str) -> None:
 def test_where_nothing_is_said_of_effort_the_kind_of_thinking_tells() -> None:
     assert is_on(ADAPTIVE)
     assert not is_on({"type": "disabled"})
+
+
+@pytest.mark.parametrize(
+    ("thinking", "known", "tokens"),
+    [
+        ({"type": "disabled"}, ("minimal", "high"), 4096),
+        ({"type": "disabled"}, ("low", "high"), 4096),
+        ({"type": "disabled"}, ("medium", "high"), 12288),
+        ({"type": "disabled"}, ("high",), 24576),
+        ({"type": "disabled"}, ("max",), 49152),
+        (None, ("low",), 4096),
+        (None, ("none", "low"), 0),
+        (None, (), 0),
+        (ADAPTIVE, ("low",), 0),
+        ({"type": "enabled", "budget_tokens": 1024}, ("low",), 0),
+    ],
+)
+def test_T12_what_a_model_thinks_though_it_was_asked_not_to(thinking: Any, known: tuple[str, ...], tokens: int) -> None:
+    request = {"thinking": thinking, "messages": []}
+    assert unasked(request, canonical(request, known)) == tokens

@@ -126,8 +126,9 @@ class Facts:
         "quirks",
         (),
         "The efforts that the models know, in rising order: what is asked becomes the next one up, or else the highest. "
-        "Models that cannot but think know no `none`. Unsaid: whatever is asked.",
-        "T04 T05 T13",
+        "Models that cannot but think know no `none`: who asks them not to gets the least, and room for it in `max_tokens`. "
+        "Unsaid: whatever is asked.",
+        "T04 T05 T12 T13",
         EFFORTS,
     )
     forced_tools_with_thinking: bool = _word(

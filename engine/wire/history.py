@@ -67,7 +67,7 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: 
     if "stop_sequences" in request:
         stop_here, canonical["stop_sequences"] = _stop_sequences(request["stop_sequences"], facts)
     if "max_tokens" in request:
-        canonical["max_tokens"] = _max_tokens(request, facts, size)
+        canonical["max_tokens"] = _max_tokens(request, facts, size, thinking.unasked(request, thoughts))
     if "output_config" in request:
         canonical["output_config"] = _output_config(request["output_config"], facts)
     if "metadata" in request:
@@ -162,11 +162,13 @@ def _stop_sequences(asked: list[str] | None, facts: Facts) -> tuple[list[str], l
     return sequences[len(there) :], there or None
 
 
-def _max_tokens(request: Request, facts: Facts, size: int | None) -> int | None:
-    """Within what the provider takes (R20, R21)."""
+def _max_tokens(request: Request, facts: Facts, size: int | None, unasked: int) -> int | None:
+    """Within what the provider takes (R20, R21), and with room for thinking that was not asked for (T12)."""
     asked: int | None = request.get("max_tokens")
     if asked is None:
         return None
+    # Who asks for many has room, and perhaps all that the provider takes.
+    asked = max(asked, min(asked, unasked) + unasked)
     lowered = asked if facts.max_output is None else min(asked, facts.max_output)
     if facts.context is not None:
         size = len(dumps(request)) if size is None else size

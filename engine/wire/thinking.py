@@ -28,6 +28,18 @@ def is_on(thinking: dict[str, Any]) -> bool:
     return bool(thinking["effort"] != "none" if "effort" in thinking else thinking["type"] != "disabled")
 
 
+def unasked(request: dict[str, Any], thinking: dict[str, Any]) -> int:
+    """How many tokens of thinking go before the answer, of a model that thinks in this form though it was asked not to.
+
+    As many as a budget has that stands for the same effort (T12). None where it does not think, or was asked to: what it
+    thinks is then among the `max_tokens` that the client asked for.
+    """
+    if not is_on(thinking) or asked(request) != "none":
+        return 0
+    known = EFFORTS.index(thinking["effort"])
+    return next((limit for limit, effort in _BUDGETS if EFFORTS.index(effort) >= known), _BUDGETS[-1][0])
+
+
 def asked(request: dict[str, Any]) -> str | None:
     """The effort that the request asks for, by whatever name; None where it leaves it open."""
     thinking = request.get("thinking")
