@@ -54,6 +54,7 @@ class Application:
         self.shared = self.services.shared
         self.began = monotonic()
         self.is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.routes: dict[tuple[str, str], Handler] = {
             ("POST", "/v1/messages"): self.messages,
             ("POST", "/v1/messages/count_tokens"): self.count_tokens,
@@ -120,6 +121,7 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self._loop = asyncio.get_running_loop()
                 watching = asyncio.create_task(self.watch())
                 settle()
             else:
@@ -130,6 +132,11 @@ class Application:
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+    def break_off(self) -> None:
+        """Wait no longer for the answers that are running; their clients are told. It may be a signal that calls."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self.services.break_off)
 
     async def watch(self) -> None:
         """Ask how providers are that were left alone, tell the other workers, reload when one of them has, and when a file

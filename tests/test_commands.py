@@ -3,12 +3,13 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,9 +70,9 @@ class Machine:
         path.write_text(FAKE_CLAUDE + script)
         path.chmod(0o755)
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+    def begin(self, *arguments: str, program: Sequence[str] = ("-m", "engine.cli")) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.cli", *arguments],
+            [sys.executable, "-P", *program, *arguments],
             env=self.variables,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -355,9 +356,9 @@ def slow(machine: Machine, upstream: Upstream) -> None:
     upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 4.0, *chat_stream(text_chunk("lo"), stop_chunk())])]
 
 
-def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str) -> "subprocess.Popen[str]":
+def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str, **program: Any) -> "subprocess.Popen[str]":
     slow(machine, upstream)
-    server = machine.begin("start", *arguments)
+    server = machine.begin("start", *arguments, **program)
     assert soon(lambda: answers(machine.port))
     return server
 
@@ -459,7 +460,49 @@ def test_told_twice_it_stops_at_once(workers: str, machine: Machine, upstream: U
         assert soon(lambda: not answers(machine.port), 2)
         server.terminate()
         assert server.wait(2) == 0
-    assert "message_stop" not in running.result()
+    assert_broken_off(running.result(), server)
+
+
+SHORT_GRACE = "from engine.commands import serving; serving.GRACE = 0.5; from engine.cli import main; main()"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_client_whose_answer_is_not_waited_for_is_told_so(workers: str, machine: Machine, upstream: Upstream) -> None:
+    server = serve_slowly(machine, upstream, "--workers", workers, program=("-c", SHORT_GRACE))
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(ask, machine)
+        assert soon(lambda: len(upstream.requests) == 1)
+        time.sleep(0.3)
+        server.terminate()
+        assert server.wait(3) == 0
+    assert_broken_off(running.result(), server)
+
+
+def assert_broken_off(told: str, server: "subprocess.Popen[str]") -> None:
+    """The stream ends in an error that Claude Code asks again for, and the log does not take it for an answer."""
+    assert "message_start" in told
+    assert "message_stop" not in told
+    last = json.loads(told.strip().splitlines()[-1].removeprefix("data: "))
+    assert last["type"] == "error"
+    assert last["error"]["type"] == "overloaded_error"
+    assert "is being stopped" in last["error"]["message"]
+    _, log = server.communicate(timeout=5)
+    assert re.search(r" told/m .*529 \d+ ms", log), log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_client_that_does_not_read_does_not_delay_the_stop(workers: str, machine: Machine, upstream: Upstream) -> None:
+    server = serve_slowly(machine, upstream, "--workers", workers, program=("-c", SHORT_GRACE))
+    upstream.answers = [Answer(chat_stream(*[text_chunk("x" * 60_000)] * 500, stop_chunk()))]
+    body = json.dumps({"model": "m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    with socket.create_connection(("127.0.0.1", machine.port)) as client:
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:{machine.port}\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.sendall((head + body).encode())
+        assert soon(lambda: len(upstream.requests) == 1)
+        time.sleep(0.5)
+        server.terminate()
+        assert server.wait(4) == 0
 
 
 # code

@@ -494,19 +494,27 @@ providers:
     assert asked == ["http://far.example/v1/chat/completions", "/v1/chat/completions"]
 
 
-def test_told_to_stop_again_it_stops_at_once(tmp_path: Path, upstream: Upstream) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_told_to_stop_again_it_stops_at_once_and_says_so(stream: bool, tmp_path: Path, upstream: Upstream) -> None:
     configuration = (
         f"providers: {{ told: {{ mapping: openai-chat, base_url: '{upstream.base_url}', api_key: none, models: [m] }} }}\n"
     )
     upstream.answers = [Answer([*chat_stream(text_chunk("Hel"), done=False), 1.9, 1.9, 1.9, 1.9])]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        with running(tmp_path, configuration) as (address, process):
-            answer = pool.submit(ask, (address, upstream), "POST", "/v1/messages", message("any", stream=True))
-            time.sleep(0.7)
-            process.terminate()
-            time.sleep(0.3)
-            assert process.poll() is None
-            process.terminate()
-            assert process.wait(3) == 0
-        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            answer.result()
+    with concurrent.futures.ThreadPoolExecutor() as pool, running(tmp_path, configuration) as (address, process):
+        answer = pool.submit(ask, (address, upstream), "POST", "/v1/messages", message("any", stream=stream))
+        time.sleep(0.7)
+        process.terminate()
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(3) == 0
+    status, headers, told = answer.result()
+    if stream:
+        assert status == 200
+        assert b"event: message_start" in told
+        told = told.rpartition(b"data: ")[2]
+    else:
+        assert (status, headers["retry-after"]) == (529, "1")
+    error = json.loads(told)["error"]
+    assert error["type"] == "overloaded_error"
+    assert "is being stopped" in error["message"]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,13 +26,16 @@ from engine.commands.telling import duration, fail, or_fail, tell_json
 from engine.gateway import config, instances, logs
 from engine.gateway.config import LOCAL_URL, Config
 from engine.gateway.instances import AlreadyRunning, Instance
-from engine.gateway.shared import FOLDER, Shared
+from engine.gateway.shared import BREAK_OFF, FOLDER, Shared
 
 if TYPE_CHECKING:
     from server import Application
 
 GRACE = 30.0
 """Seconds that running answers have left when the server is told to stop. Told again, it stops at once."""
+
+LAST_WORDS = 1.0
+"""Seconds in which the clients of those that have not ended by then are told so."""
 
 START_SECONDS = 90.0
 """That a start in the background may take, the local model's included."""
@@ -183,7 +187,7 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
-    server = Server(
+    server: Any = Server(
         application,
         settings.host,
         settings.port,
@@ -199,8 +203,10 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     greeting = asyncio.ensure_future(_greet_when_it_listens(settings))
 
     def stop() -> None:
+        # Granian waits for running answers without limit, so the limit is set here.
+        _end_within(0 if application.is_stopping else GRACE, application.break_off, serving.cancel)
         application.is_stopping = True
-        _stop(server, serving)
+        server.stop()
 
     _on_stop(stop)
     _on_hangup(application, stop)
@@ -210,12 +216,11 @@ async def _serve_here(settings: Config, application: "Application") -> int:
     return 0
 
 
-def _stop(server: Any, serving: "asyncio.Future[None]") -> None:
-    """Granian waits for running answers without limit, so the limit is set here."""
-    if server.interrupt_signal:
-        serving.cancel()
-    server.stop()
-    asyncio.get_running_loop().call_later(GRACE, serving.cancel)
+def _end_within(grace: float, break_off: Callable[[], Any], end: Callable[[], Any]) -> None:
+    """Answers that have not ended by then are broken off, and who does not hear of that is not waited for."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(grace, break_off)
+    loop.call_later(grace + LAST_WORDS, end)
 
 
 def _on_stop(act: Callable[[], Any]) -> None:
@@ -258,14 +263,19 @@ async def _serve_in_processes(
     environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
     environment |= {FOLDER: str(folder)}
-    told = [settings.host, settings.port, workers, int(GRACE), os.getpid()]
+    told = [settings.host, settings.port, workers, int(GRACE + LAST_WORDS), os.getpid()]
     granian = await asyncio.create_subprocess_exec(
         *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True
     )
     asked: list[bool] = []
 
+    def send_all(number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(granian.pid, number)
+
     def stop() -> None:
-        granian.send_signal(signal.SIGKILL if asked else signal.SIGTERM)
+        _end_within(0 if asked else GRACE, partial(send_all, BREAK_OFF), partial(send_all, signal.SIGKILL))
+        granian.terminate()
         asked.append(True)
 
     _on_stop(stop)
@@ -274,8 +284,7 @@ async def _serve_in_processes(
     code = await granian.wait()
     greeting.cancel()
     # Were it killed, its workers would go on without it.
-    with suppress(ProcessLookupError):
-        os.killpg(granian.pid, signal.SIGKILL)
+    send_all(signal.SIGKILL)
     return 0 if asked else code
 
 

@@ -11,7 +11,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.server import MPServer
 
 from engine.commands import connections
-from engine.gateway.shared import FOLDER
+from engine.gateway.shared import BREAK_OFF, FOLDER
 
 if TYPE_CHECKING:
     from server import Application
@@ -54,6 +54,7 @@ def _application() -> "Application":
 
     # Whoever looks on need not be waited for: Granian tells of the end only when all answers are done.
     signal.signal(signal.SIGALRM, stop)
+    signal.signal(BREAK_OFF, lambda *_: application.break_off())
     return application
 
 
@@ -75,6 +76,7 @@ def _watch(server: MPServer, parent: int) -> None:
         elif os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    signal.signal(BREAK_OFF, signal.SIG_IGN)  # it is for the workers, as soon as they have answers
     signal.signal(signal.SIGALRM, look)
     # So often that the port is free again when somebody starts the next server.
     signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)

@@ -1,4 +1,4 @@
-"""Whether a client sends its request, and stays for the answer."""
+"""Whether a client sends its request, and stays for the answer; and what ends it from this side."""
 
 import asyncio
 
@@ -14,12 +14,15 @@ BODY_SECONDS = 60.0
 
 
 class ClientWatch:
-    """Cancels the task that made it where the request does not come, and when the client leaves: `reason` then says which.
+    """Cancels the task that made it where the request does not come, when the client leaves, and when the server cannot wait
+    for the end: `reason` then says which. Until its end it is among `running`.
 
     Most answers are there before it is worth the while to look whether the client still is.
     """
 
-    def __init__(self, receive: Receive):
+    def __init__(self, receive: Receive, running: set["ClientWatch"]):
+        self._running = running
+        running.add(self)
         self.reason: ApiError | ClientLeft | None = None
         self._receive = receive
         self._loop = asyncio.get_running_loop()
@@ -52,12 +55,18 @@ class ClientWatch:
         await http.client_left(self._receive)
         self._cancel(ClientLeft())
 
+    def break_off(self) -> None:
+        """The server stops, and waits no longer: the client is told to ask again."""
+        words = "ccproxy is being stopped, and has not waited for the end of this answer: ask again"
+        self._cancel(ApiError(529, "overloaded_error", words, retry_after="1"))
+
     def _cancel(self, reason: ApiError | ClientLeft) -> None:
-        self.reason = reason
-        if self._work:
+        if self.reason is None and self._work:
+            self.reason = reason
             self._work.cancel()
 
     def end(self) -> None:
+        self._running.discard(self)
         self._timer.cancel()
         if self._looking:
             self._looking.cancel()

@@ -51,6 +51,7 @@ class Proxy:
         self.router = router
         self.metrics = metrics
         self.limiter = limiter
+        self.running: set[ClientWatch] = set()
 
     def messages(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return _Call(self, scope, receive, send).serve(_Call.messages)
@@ -87,7 +88,7 @@ class _Call:
         """Do the work; whatever goes wrong is told in Anthropic's words, if anything can still be told."""
         left = False
         places: tuple[str, ...] = ()
-        watch = ClientWatch(self.receive)
+        watch = ClientWatch(self.receive, self.proxy.running)
         try:
             if not counting:
                 self.proxy.metrics.begin(self.record)
@@ -98,7 +99,7 @@ class _Call:
         except (ClientLeft, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and watch.reason is None:
                 raise
-            if isinstance(watch.reason, ApiError):
+            if isinstance(watch.reason, ApiError) and not self.answer.is_complete:
                 await self._refuse(watch.reason)
             else:
                 left = not self.answer.is_complete

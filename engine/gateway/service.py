@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakSet
 
 from engine.gateway import access, catalogue, logs
 from engine.gateway.config import Config
@@ -66,6 +67,11 @@ class Service:
         self._requests -= 1
         self._close_if_done()
 
+    def break_off(self) -> None:
+        """End the answers that are running, in words."""
+        for watch in list(self.proxy.running):
+            watch.break_off()
+
     def retire(self) -> None:
         """Close the connections as soon as the last request is done."""
         self._is_replaced = True
@@ -105,6 +111,7 @@ class Services:
         self.current = Service(config, self.metrics, self._limiter, mappings)
         if mappings is None:
             self._tell_misnamed()
+        self._serving = WeakSet([self.current])  # with those that were replaced, as long as their requests run
         self._read = read
         self._reloading = asyncio.Lock()
 
@@ -127,6 +134,11 @@ class Services:
         for told in catalogue.misnamed(folders(self.current.config)).values():
             log.warning("%s", told)
 
+    def break_off(self) -> None:
+        """End the answers that are running, whatever they are served by."""
+        for service in list(self._serving):
+            service.break_off()
+
     async def _replace(self, make: Callable[[], Service]) -> Service:
         async with self._reloading:
             try:
@@ -139,6 +151,7 @@ class Services:
                 log.error("not reloaded, and nothing is changed:\n%s", words)
                 raise NotReloaded(words) from error
             former, self.current = self.current, fresh
+        self._serving.add(fresh)
         logs.set_up(fresh.config.log_level, fresh.config.log_format)
         gc.collect()
         settle()

@@ -7,6 +7,7 @@ and one with what was reloaded last, which the others take, and a worker that be
 import logging
 import os
 import pickle
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from engine.gateway.settings import Config
 
 FOLDER = "CCPROXY_SHARED"
 """The variable by which the command tells its worker processes where they meet."""
+
+BREAK_OFF = signal.SIGUSR1
+"""By which the command tells them that it waits no longer for running answers."""
 
 SERVED = "served"
 
