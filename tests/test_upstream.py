@@ -1,12 +1,14 @@
 """Connections to providers: what is sent, how an answer is read, which connection serves again, what is told of trouble."""
 
 import asyncio
+import gzip
 import os
 import shlex
 import socket
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -348,6 +350,56 @@ async def test_a_body_that_breaks_off_while_it_is_handed_on() -> None:
             error = await told(reply.hand(lambda data: bool(taken.append(data))))
     assert " broke: " in error.message
     assert taken == [b"hi"] * 2
+
+
+# Bodies that are compressed unasked
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("encoding", "form"), [("gzip", 31), ("GZIP", 31), ("x-gzip", 31), ("deflate", 15), ("identity", 0), ("", 0)]
+)
+@on_both_loops
+async def test_a_compressed_answer_is_unpacked(size: int, encoding: str, form: int) -> None:
+    said = "".join(f"word {number} " for number in range(2000)).encode()
+    body = zlib.compress(said, wbits=form) if form else said
+    pieces = [body[at : at + size] for at in range(0, len(body), size)][:300]
+    pieces.append(body[size * len(pieces) :])
+    async with Provider([head(f"content-length: {len(body)}", f"Content-Encoding: {encoding}"), *pieces]) as provider:
+        assert (await ask(provider.upstream()))[2] == said
+
+
+@on_both_loops
+async def test_a_compressed_stream_is_unpacked_as_it_comes() -> None:
+    packing = zlib.compressobj(wbits=31)
+
+    def chunk(data: bytes) -> bytes:
+        packed = packing.compress(data) + packing.flush(zlib.Z_SYNC_FLUSH)
+        return b"%x\r\n%s\r\n" % (len(packed), packed)
+
+    begin = head("transfer-encoding: chunked", "content-encoding: gzip")
+    pieces = [part for number in range(5) for part in (chunk(b"piece %d" % number), 0.02)]
+    async with Provider([begin, *pieces, END]) as provider:
+        there = provider.upstream()
+        with await there.post(there.url, {}, b"{}") as reply:
+            assert [await reply.next() for _ in range(6)] == [b"piece %d" % number for number in range(5)] + [b""]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [
+        ("br", b"hi", "what only br reads is not unpacked here"),
+        ("gzip, gzip", b"hi", "what only gzip, gzip reads is not unpacked here"),
+        ("gzip", b'{"plain": true}', "Error -3 while decompressing data: incorrect header check"),
+        ("gzip", gzip.compress(b"x" * 50_000_000), "it would be longer than 4,194,304 bytes"),
+    ],
+)
+@on_both_loops
+async def test_what_cannot_be_unpacked_is_told(encoding: str, body: bytes, words: str) -> None:
+    async with Provider([head(f"content-length: {len(body)}", f"content-encoding: {encoding}"), body]) as provider:
+        error = await told(ask(provider.upstream()))
+        begin = f"p: 127.0.0.1:{provider.port} compresses its answer, which it was asked not to, and it cannot be read: "
+    assert (error.status, error.message, error.should_retry) == (500, begin + words, False)
 
 
 # Bodies and heads

@@ -12,6 +12,8 @@ from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
 
+from engine.gateway.compression import Packed, unpacker
+
 KEEP = 60.0
 """Seconds that a connection is kept for the next request."""
 
@@ -51,6 +53,7 @@ class Reply:
         self.pieces: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] | None = None
+        self._unpack: Callable[[bytes], bytes] | None = None
         self._connection = connection
         self._told = told
         self._broken: OSError | None = None
@@ -157,6 +160,15 @@ class Reply:
 
     def line(self, name: bytes, value: bytes) -> None:
         self._lines.append((name, value))
+        if name.lower() == b"content-encoding":
+            self._unpack = unpacker(value.decode("latin-1").strip(" \t"))
+
+    def piece(self, data: bytes) -> None:
+        """More of the body."""
+        if self._unpack:
+            data = self._unpack(data)
+        if data:
+            self.pieces.append(data)
 
     def forget(self) -> None:
         """What came was no answer yet (RFC 9110, 15.2)."""
@@ -257,7 +269,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            self._end(None if reply.is_whole else ConnectionError(f"what came is no HTTP: {error.__context__ or error}"))
+            self._end(None if reply.is_whole else _what_is_wrong(error))
             self.close()
             return
         if reply.is_whole:
@@ -329,7 +341,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._reply:
-            self._reply.pieces.append(data)
+            self._reply.piece(data)
 
     def on_message_complete(self) -> None:
         if self._reply is None:
@@ -339,3 +351,9 @@ class Connection(asyncio.Protocol):
         else:
             self._reply.is_whole = True
             self._is_kept = self._parser.should_keep_alive()  # which it forgets with the message
+
+
+def _what_is_wrong(error: HttpParserError) -> OSError:
+    """What is wrong with an answer: its HTTP, or what was found out while it was read."""
+    reason = error.__context__
+    return reason if isinstance(reason, Packed) else ConnectionError(f"what came is no HTTP: {reason or error}")

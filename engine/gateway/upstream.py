@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache, partial
 from urllib.parse import urlsplit
 
 from engine.gateway.addresses import Address, Origin, address, connect, head, tls
+from engine.gateway.compression import Packed
 from engine.gateway.connection import MOST_BYTES, Connection, Endless, Reply, Silence
 from engine.gateway.settings import Timeouts
 from engine.wire.errors import ApiError
@@ -156,6 +157,9 @@ def unreachable(provider: str, url: str, error: Exception) -> ApiError:
     host = _host(url)
     if isinstance(error, Endless):
         return too_large(provider)
+    if isinstance(error, Packed):
+        words = f"{provider}: {host} compresses its answer, which it was asked not to, and it cannot be read: {error}"
+        return ApiError(500, "api_error", words, should_retry=False)
     if isinstance(error, Silence):
         return ApiError(504, "timeout_error", f"{provider}: {host} fell silent for longer than the time allowed")
     if isinstance(error, TimeoutError):
