@@ -317,6 +317,11 @@ def test_what_is_no_message_is_an_error(reply: bytes) -> None:
     assert caught.value.status == 500
 
 
+def test_an_empty_body_is_told_to_be_one() -> None:
+    with pytest.raises(ApiError, match=r"anthropic: it answered with success \(HTTP 200\) and an empty body"):
+        relayed(asked()).answer(b"\r\n")
+
+
 def test_a_refusal_in_anthropics_form_passes() -> None:
     refusal = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 2 tokens > 1 maximum"}}'
     relay = relayed(asked(), key="sk-secret")

@@ -160,6 +160,20 @@ def test_a_provider_that_falls_silent_is_given_up(client: anthropic.Anthropic, u
     assert upstream.left.wait(5)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "it answered with success (HTTP 200) and an empty body"),
+        (b" \r\n", "it answered with success (HTTP 200) and an empty body"),
+        (b"upstream is warming up", "upstream is warming up"),
+    ],
+)
+def test_a_success_without_an_answer(body: bytes, words: str, server: tuple[str, Upstream], upstream: Upstream) -> None:
+    upstream.answers = [Answer([body] if body else [], content_type="application/json")]
+    status, _, told = ask(server, "POST", "/v1/messages", message())
+    assert (status, json.loads(told)["error"]) == (500, {"type": "api_error", "message": f"told: {words}"})
+
+
 def test_a_provider_that_is_not_there(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.InternalServerError, match=r"nowhere: cannot connect to 127\.0\.0\.1:1"):
         client.messages.create(**message("nowhere/m"))

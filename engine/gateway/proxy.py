@@ -408,7 +408,7 @@ class _Call:
         try:
             told = jsontext.loads(data)
         except ValueError:
-            raise exchange.refuse(502, data, reply.headers) from None
+            raise exchange.no_answer(data, reply.headers) from None
         message = exchange.answer(told)
         self._check_not_empty(message)
         await self.answer.json(200, message)

@@ -133,7 +133,7 @@ def _told(made: Translation, given: Case) -> Case:
     if "stream" in given:
         return _without_id(made.gather(made.receive(given["stream"].encode()) + made.finish()))
     if "text" in given:
-        raise made.refuse(502, _data(given), {})
+        raise made.no_answer(_data(given), {})
     return _without_id(made.answer(given["reply"]))
 
 

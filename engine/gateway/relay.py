@@ -135,7 +135,7 @@ class Relay(Sections):
         except ValueError:
             reply = None
         if not isinstance(reply, dict) or reply.get("type") != "message":
-            raise self.refuse(502, data, {})
+            raise self.no_answer(data, {})
         self.usage = tokens_of(reply.get("usage"))
         if self._is_named:
             return data

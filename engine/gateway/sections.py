@@ -93,6 +93,12 @@ class Sections:
             told = told | {"message": reply}
         return self.error(status, told, headers)
 
+    def no_answer(self, data: bytes, headers: Headers[str, str]) -> ApiError:
+        """The client's error for a success that holds no answer, but perhaps a page or words of whatever stands in between."""
+        if not data.strip():
+            return ApiError(500, "api_error", f"{self.provider}: it answered with success (HTTP 200) and an empty body")
+        return self.refuse(502, data, headers)
+
     def error(self, status: int, told: dict[str, Any], headers: Headers[str, str]) -> ApiError:
         """The client's error for what a provider has told of one."""
         window = self.mapping.model_facts(self.model).get("context")
