@@ -10,9 +10,9 @@ import click
 from engine import BUILT_IN, Mapping, load_mapping
 from engine.commands.telling import fail, or_fail
 from engine.gateway import config
+from engine.gateway.addresses import is_loopback
 from engine.gateway.catalogue import folders
 from engine.gateway.settings import make_folder
-from engine.gateway.upstream import is_loopback
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 ANY = "openai-compatible"

@@ -1,5 +1,8 @@
 """Where a request goes: what an address says, and how a connection to there is made."""
 
+import errno
+import ipaddress
+import os
 import socket
 import ssl
 from asyncio import AbstractEventLoop
@@ -96,6 +99,15 @@ def _lines(method: str, to: Address, headers: tuple[tuple[str, str], ...], proxy
     return text.encode()
 
 
+@lru_cache(maxsize=1024)
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 # Connecting
 
 
@@ -103,7 +115,10 @@ async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None
     """A connection to there, through the proxy where there is one. Raises OSError."""
     through = proxy.origin if proxy else origin
     infos = await loop.getaddrinfo(through.host, through.port, type=socket.SOCK_STREAM)
-    connected = await start_connection(infos, happy_eyeballs_delay=SECOND_FAMILY, loop=loop)
+    try:
+        connected = await start_connection(infos, happy_eyeballs_delay=SECOND_FAMILY, loop=loop)
+    except OSError as error:
+        raise OSError(error.errno, _why_not(error, through, is_proxy=proxy is not None)) from error
     try:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if proxy and origin.is_tls:
@@ -112,6 +127,16 @@ async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None
         connected.close()
         raise
     return connected
+
+
+def _why_not(error: OSError, to: Origin, *, is_proxy: bool) -> str:
+    """Why there is no connection, in words: the error itself quotes a call of the system, for each address of a host."""
+    there = f"at the proxy {to.authority}" if is_proxy else "there"
+    if f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        hint = "; is the server running?" if is_loopback(to.host) else ""
+        return f"nothing listens {there} (connection refused){hint}"
+    words = os.strerror(error.errno) if error.errno else str(error)
+    return f"{there}: {words}" if is_proxy else words
 
 
 async def _tunnel(loop: AbstractEventLoop, through: socket.socket, origin: Origin, proxy: Address) -> None:

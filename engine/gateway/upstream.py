@@ -2,13 +2,12 @@
 
 import asyncio
 import errno
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
-from engine.gateway.addresses import Address, Origin, address, connect, head, tls
+from engine.gateway.addresses import Address, Origin, address, connect, head, is_loopback, tls
 from engine.gateway.compression import Packed
 from engine.gateway.connection import MOST_BYTES, Connection, Endless, Reply, Silence
 from engine.gateway.settings import Timeouts
@@ -125,15 +124,6 @@ class Upstream:
     def close(self) -> None:
         for connection in self._all:
             connection.close()
-
-
-@lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _redirected(provider: str, url: str, status: int, location: str) -> ApiError:
