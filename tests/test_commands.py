@@ -363,6 +363,48 @@ def serve_slowly(machine: Machine, upstream: Upstream, *arguments: str, **progra
     return server
 
 
+JSON_LOG = "logs: { format: json }\nproviders: { told: { mapping: openai-chat, base_url: http://127.0.0.1:9/v1, api_key: none } }"
+
+
+def logged(err: str) -> list[tuple[str, str]]:
+    """Level and message of each line of a log in JSON."""
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    return [(line["level"], line["message"]) for line in lines]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_log_in_json_is_that_from_its_first_line(workers: str, machine: Machine) -> None:
+    machine.configure(JSON_LOG)
+    server = machine.begin("start", "--workers", workers)
+    assert soon(lambda: answers(machine.port))
+    time.sleep(0.2)
+    code, _, err = machine.run("start")
+    assert (code, logged(err)) == (
+        1,
+        [("error", f"ccproxy already runs on port {machine.port} (pid {server.pid}): see `ccproxy status`")],
+    )
+    server.terminate()
+    greeting = [
+        ("info", f"ccproxy listens on {machine.address}"),
+        ("info", f"Claude Code:  ANTHROPIC_BASE_URL={machine.address} ANTHROPIC_AUTH_TOKEN=any claude"),
+    ]
+    assert logged(server.communicate(timeout=10)[1]) == greeting
+
+
+FAILS = "from engine.commands import serving; serving._check_port = lambda _: 1 / 0; from engine.cli import main; main()"
+
+
+def test_a_start_that_fails_tells_its_trace_in_the_log(machine: Machine) -> None:
+    server = machine.begin("start", program=("-c", FAILS))
+    assert "ERROR ccproxy has failed\nTraceback" in server.communicate(timeout=20)[1]
+    machine.configure(JSON_LOG)
+    server = machine.begin("start", program=("-c", FAILS))
+    _, err = server.communicate(timeout=20)
+    assert (server.returncode, logged(err)) == (1, [("error", "ccproxy has failed")])
+    assert "ZeroDivisionError" in json.loads(err)["trace"]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_told_to_stop_under_load_it_finishes_what_runs_and_takes_nothing_new(
     workers: str, machine: Machine, upstream: Upstream

@@ -22,7 +22,7 @@ import uvloop
 
 from engine import MappingError
 from engine.commands import connections
-from engine.commands.telling import duration, fail, or_fail, tell_json
+from engine.commands.telling import duration, fail, or_fail, say, tell_json
 from engine.gateway import config, instances, logs
 from engine.gateway.config import LOCAL_URL, Config
 from engine.gateway.instances import AlreadyRunning, Instance
@@ -30,6 +30,8 @@ from engine.gateway.shared import BREAK_OFF, FOLDER, Shared
 
 if TYPE_CHECKING:
     from server import Application
+
+log = logging.getLogger("ccproxy")
 
 GRACE = 30.0
 """Seconds that running answers have left when the server is told to stop. Told again, it stops at once."""
@@ -89,7 +91,11 @@ def start(
         return
     gc.disable()  # until service.settle: what a start makes stays, and looking through it takes a tenth of the time
     logs.set_up(settings.log_level, settings.log_format)
-    code = uvloop.run(_serve(settings, read, path, workers, local))
+    try:
+        code = uvloop.run(_serve(settings, read, path, workers, local))
+    except Exception:
+        log.exception("ccproxy has failed")
+        code = 1
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
     sys.stderr.flush()
@@ -156,7 +162,7 @@ async def _local_model(settings: Config, wanted: bool, stack: AsyncExitStack) ->
         return None
     from engine.gateway import local
 
-    click.echo("starting the local model …", err=True)
+    say("starting the local model …")
     try:
         running = await local.start()
     except local.LocalUnavailable as error:
@@ -263,7 +269,7 @@ async def _serve_in_processes(
     environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
     environment |= {FOLDER: str(folder)}
-    told = [settings.host, settings.port, workers, int(GRACE + LAST_WORDS), os.getpid()]
+    told = [settings.host, settings.port, workers, int(GRACE + LAST_WORDS), os.getpid(), settings.log_level, settings.log_format]
     granian = await asyncio.create_subprocess_exec(
         *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True
     )
@@ -307,8 +313,8 @@ def _python(module: str) -> list[str]:
 def greet(settings: Config) -> None:
     address = own_address(settings)
     key = "$CCPROXY_API_KEY" if settings.own_key else "any"
-    click.echo(f"ccproxy listens on {address}", err=True)
-    click.echo(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude", err=True)
+    say(f"ccproxy listens on {address}")
+    say(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude")
 
 
 # In the background

@@ -1,5 +1,6 @@
 """How a command tells what it has found, or what is wrong: words, tables, JSON, an exit code."""
 
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,10 @@ import click
 import orjson
 
 from engine import MappingError
+from engine.gateway import logs
 from engine.wire import jsontext
+
+log = logging.getLogger("ccproxy")
 
 Result = TypeVar("Result")
 
@@ -25,8 +29,16 @@ def or_fail(work: Callable[[], Result]) -> Result:
         fail(f"ccproxy: {error}")
 
 
+def say(words: str, level: int = logging.INFO) -> None:
+    """To whoever has started a command; where its log is for machines, as a line of that."""
+    if logs.is_json():
+        log.log(level, words)
+    else:
+        click.echo(words, err=True)
+
+
 def fail(words: str) -> NoReturn:
-    click.echo(words, err=True)
+    say(words, logging.ERROR)
     sys.exit(1)
 
 

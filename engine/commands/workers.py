@@ -1,5 +1,6 @@
 """Several workers: the process whose children they are. `start` runs it, and it ends with `start`, however that dies."""
 
+import logging
 import os
 import shutil
 import signal
@@ -11,13 +12,18 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.server import MPServer
 
 from engine.commands import connections
+from engine.gateway import logs
 from engine.gateway.shared import BREAK_OFF, FOLDER
 
 if TYPE_CHECKING:
     from server import Application
 
 
-def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
+log = logging.getLogger("ccproxy")
+
+
+def main(host: str, port: str, workers: str, grace: str, parent: str, log_level: str, log_format: str) -> None:
+    logs.set_up(log_level, log_format)
     server = MPServer(
         "server",
         host,
@@ -39,6 +45,9 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
     # Granian's own loader looks in the current directory first.
     try:
         server.serve(target_loader=_application, wrap_loader=False)
+    except Exception:
+        log.exception("the workers have failed")
+        sys.exit(1)
     finally:
         # There are keys in it, and a parent that was killed has left it.
         shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
@@ -47,7 +56,11 @@ def main(host: str, port: str, workers: str, grace: str, parent: str) -> None:
 def _application() -> "Application":
     from server import create
 
-    application = create()
+    try:
+        application = create()
+    except Exception:
+        log.exception("a worker has not started")
+        sys.exit(1)
 
     def stop(*_: object) -> None:
         application.is_stopping = True

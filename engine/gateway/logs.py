@@ -94,6 +94,11 @@ def set_up(level: str, form: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def is_json() -> bool:
+    """Whether it is for machines."""
+    return _lines.has_fields
+
+
 def access(id: str, where: str, status: int, seconds: float, told: Mapping[str, Any]) -> None:
     """The line of a request that has ended; what is told of it besides has its name before it."""
     if _log.isEnabledFor(logging.INFO):
