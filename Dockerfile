@@ -31,7 +31,8 @@ ENV HOME=/home/ccproxy TMPDIR=/home/ccproxy/.ccproxy PATH=/opt/ccproxy/bin:$PATH
 WORKDIR /home/ccproxy
 USER 10001:10001
 EXPOSE 3456
+# It knows which port is listened on, whether a file says so or --port.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3456/health', timeout=4)"]
+    CMD ["ccproxy", "status"]
 ENTRYPOINT ["dumb-init", "--", "ccproxy"]
 CMD ["start"]

@@ -75,6 +75,14 @@ def ask() -> str:
         return told
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_its_health_is_asked_for_at_the_port_that_it_listens_on(
+    image: Stage, upstream: Upstream, tmp_path: Path, workers: str
+) -> None:
+    with serving(image, upstream, tmp_path, "start", "--port", "3999", "--workers", workers) as made:
+        assert made.run(image.told["HEALTHCHECK"]).returncode == 0
+
+
 def slow_answer() -> Answer:
     return Answer([*chat_stream(text_chunk("begun "), done=False), 2.0, *chat_stream(text_chunk("ended"), stop_chunk())])
 

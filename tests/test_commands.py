@@ -278,6 +278,45 @@ def test_workers_end_with_the_server(machine: Machine) -> None:
     assert not any(map(is_alive, all_of_it))
 
 
+def test_what_killed_workers_have_left_the_next_start_removes(machine: Machine) -> None:
+    """There are keys in it. What others hold, or have put there, stays."""
+    folder = machine.home / "tmp"
+    machine.environment["TMPDIR"] = str(folder)
+    (folder / "ccproxy-another's").mkdir(parents=True)
+    (folder / "ccproxy-linked").symlink_to(machine.home)
+    kept = {path.name for path in folder.iterdir()}
+
+    def left() -> set[str]:
+        return {path.name for path in folder.iterdir()} - kept
+
+    def start(port: int) -> "subprocess.Popen[str]":
+        server = machine.begin("start", "--workers", "2", "--port", str(port))
+        assert soon(lambda: answers(port))
+        return server
+
+    killed = start(free_port())
+    abandoned = left()
+    assert len(abandoned) == 1
+    group = descendants(killed.pid)
+    for pid in (killed.pid, *group):
+        os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: not any(map(is_alive, group)))
+    assert left() == abandoned
+    first = start(free_port())
+    assert len(left()) == 1
+    assert not left() & abandoned
+    second = start(machine.port)
+    assert len(left()) == 2
+    for server in (first, second):
+        server.terminate()
+        assert server.wait(10) == 0
+    assert not left()
+    assert {path.name for path in folder.iterdir()} == kept
+    assert machine.pid_file.parent.exists()
+    for stale in machine.folder.glob("ccproxy-*.pid"):
+        stale.unlink()
+
+
 def test_a_start_in_the_background_that_is_given_up_is_over(machine: Machine) -> None:
     log = machine.folder / f"ccproxy-{machine.port}.log"
     starting = machine.begin("start", "--background", "--local")
@@ -293,7 +332,8 @@ def test_one_that_does_not_answer(machine: Machine) -> None:
     pid = machine.status()["pid"]
     os.kill(pid, signal.SIGSTOP)
     told = f"ccproxy runs on port {machine.port}, but does not answer (pid {pid})\n"
-    assert machine.run("status") == (0, told, "")
+    assert machine.run("status") == (4, told, "")
+    assert machine.run("status", "--json")[0] == 4
     os.kill(pid, signal.SIGCONT)
     assert soon(lambda: machine.status()["status"] == "ok")
 

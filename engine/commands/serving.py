@@ -48,8 +48,8 @@ TAIL = 20
 LET_GO = 2.0
 """Seconds that a port which somebody listens on may take to become free."""
 
-NOT_RUNNING = 3
-"""The exit code of `status`, as of services everywhere.
+NOT_RUNNING, NOT_KNOWN = 3, 4
+"""The exit codes of `status`, as of services everywhere: there is none, and there is one that does not say how it is.
 https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/iniscrptact.html"""
 
 port_option = click.option("--port", type=click.IntRange(1, 65535), help="The port it listens on, where several are running.")
@@ -113,11 +113,11 @@ async def _serve(settings: Config, read: Callable[[], Config], path: Path | None
                 def with_local(settings: Config) -> Config:
                     return config.with_local(settings, url) if url else settings
 
-                folder = _meeting_place(stack) if workers > 1 else None
-                application = _application(with_local(settings), lambda: with_local(read()), Shared(folder))
-                if folder is None:
+                place = _meeting_place(stack) if workers > 1 else None
+                application = _application(with_local(settings), lambda: with_local(read()), Shared(place and place[0]))
+                if place is None:
                     return await _serve_here(settings, application)
-                return await _serve_in_processes(settings, application, path, url, workers, folder)
+                return await _serve_in_processes(settings, application, path, url, workers, *place)
     except AlreadyRunning:
         _tell_who_runs(settings.port)
     except OSError as error:
@@ -182,10 +182,10 @@ def _application(settings: Config, read: Callable[[], Config], shared: Shared) -
         fail(f"ccproxy: {error}")
 
 
-def _meeting_place(stack: AsyncExitStack) -> Path:
-    from tempfile import TemporaryDirectory
+def _meeting_place(stack: AsyncExitStack) -> tuple[Path, int]:
+    from engine.gateway import meeting
 
-    return Path(stack.enter_context(TemporaryDirectory(prefix="ccproxy-")))
+    return stack.enter_context(meeting.place())
 
 
 async def _serve_here(settings: Config, application: "Application") -> int:
@@ -260,7 +260,7 @@ def _terminal() -> bool:
 
 
 async def _serve_in_processes(
-    settings: Config, application: "Application", path: Path | None, local_url: str | None, workers: int, folder: Path
+    settings: Config, application: "Application", path: Path | None, local_url: str | None, workers: int, folder: Path, held: int
 ) -> int:
     """Several workers, which serve what `application` would, and take from it what it reloads; they are Granian's affair, in a
     process of its own."""
@@ -271,7 +271,7 @@ async def _serve_in_processes(
     environment |= {FOLDER: str(folder)}
     told = [settings.host, settings.port, workers, int(GRACE + LAST_WORDS), os.getpid(), settings.log_level, settings.log_format]
     granian = await asyncio.create_subprocess_exec(
-        *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True
+        *_python("engine.commands.workers"), *map(str, told), env=environment, start_new_session=True, pass_fds=[held]
     )
     asked: list[bool] = []
 
@@ -453,7 +453,7 @@ def stop(port: int | None) -> None:
 def status(port: int | None, as_json: bool) -> None:
     """Tell whether the server runs, and what it serves.
 
-    The exit code is 0 where it does, and 3 where it does not.
+    The exit code is 0 where it does, 3 where it does not, and 4 where it runs but does not answer.
     """
     settings = _settings()
     instance = _meant(port, settings)
@@ -467,9 +467,11 @@ def status(port: int | None, as_json: bool) -> None:
     address, told = find(instance, settings) or (None, {"status": "no answer"})
     if as_json:
         tell_json({"running": True, "pid": instance.pid, "port": instance.port, "address": address, **told})
-        return
-    where = f"on {address}" if address else f"on port {instance.port}, but does not answer"
-    uptime = f", for {duration(told['uptime_seconds'])}" if "uptime_seconds" in told else ""
-    click.echo(f"ccproxy runs {where} (pid {instance.pid}){uptime}")
-    if "providers" in told:
-        click.echo(f"providers: {', '.join(told['providers'])}")
+    else:
+        where = f"on {address}" if address else f"on port {instance.port}, but does not answer"
+        uptime = f", for {duration(told['uptime_seconds'])}" if "uptime_seconds" in told else ""
+        click.echo(f"ccproxy runs {where} (pid {instance.pid}){uptime}")
+        if "providers" in told:
+            click.echo(f"providers: {', '.join(told['providers'])}")
+    if not address:
+        sys.exit(NOT_KNOWN)
