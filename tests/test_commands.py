@@ -347,6 +347,24 @@ def test_a_port_that_is_taken_is_told_by_the_background_too(machine: Machine) ->
     assert machine.run("status")[0] == 3
 
 
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from engine.cli import main; main()"
+"""As on a disk that is full: no file can be written."""
+
+
+def test_a_file_that_cannot_be_written_is_named(machine: Machine) -> None:
+    server = machine.begin("start", program=("-c", FULL))
+    assert server.communicate(timeout=20)[1] == f"ccproxy: [Errno 27] File too large: '{machine.pid_file}'\n"
+    assert server.returncode == 1
+
+
+def test_a_log_that_cannot_be_written_is_told_by_the_background(machine: Machine) -> None:
+    server = machine.begin("start", "--background", program=("-c", FULL))
+    log = machine.folder / f"ccproxy-{machine.port}.log"
+    words = f"ccproxy has not started; its log says:\n(nothing: {log} cannot be written: File too large)\n"
+    assert server.communicate(timeout=20)[1] == words
+    assert server.returncode == 1
+
+
 def test_the_tail_of_the_log_is_that_of_this_start(machine: Machine) -> None:
     (machine.folder / f"ccproxy-{machine.port}.log").write_text("an old word\n")
     machine.configure("host: 0.0.0.0\nproviders: { told: { mapping: openai-chat, api_key: k } }")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ def test_what_cannot_be_written_is_told_of_once_and_counts_for_who_is_asked(
             assert one.all(own) == [own]
     assert one.workers == 1
     assert [record.message for record in caplog.records] == [
-        "the other workers do not know what this one counts: [Errno 28] No space left on device"
+        "the other workers do not know what this one counts: "
+        f"[Errno 28] No space left on device: '{tmp_path}/{os.getpid()}.worker'"
     ]
     assert list(tmp_path.iterdir()) == []
 

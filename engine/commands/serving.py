@@ -365,11 +365,20 @@ def launch(settings: Config, flags: Mapping[str, Any]) -> Instance:
 
 
 def _tail(port: int, begins: int) -> str:
-    """The last lines of the log, of those since it was this long."""
+    """The last lines of the log, of those since it was this long; where there are none, perhaps why."""
     with instances.log_file(port).open("rb") as log:
         log.seek(begins)
         lines = log.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-TAIL:]) or "(nothing)"
+    return "\n".join(lines[-TAIL:]) or f"(nothing{_why_nothing(port)})"
+
+
+def _why_nothing(port: int) -> str:
+    try:
+        with instances.open_log(port) as log:
+            log.write(b"\n")
+    except OSError as error:
+        return f": {instances.log_file(port)} cannot be written: {error.strerror}"
+    return ""
 
 
 # Asking

@@ -57,7 +57,7 @@ def holding(port: int) -> Iterator[None]:
     except BlockingIOError:
         raise AlreadyRunning from None
     try:
-        _write(held, os.getpid())
+        _write(path, held, os.getpid())
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def using(port: int, *, grace: float) -> Iterator[Callable[[Instance], None]]:
     path = _file(port, "users")
     shared = _lock(path, fcntl.LOCK_SH)
     try:
-        yield lambda started: _write(shared, started.pid)
+        yield lambda started: _write(path, shared, started.pid)
     finally:
         if _is_last(shared, path):
             instance = running(port)
@@ -175,6 +175,10 @@ def _wanted() -> bytes:
     return struct.pack(_LOCK, *fields)
 
 
-def _write(file: int, pid: int) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"{pid}\n".encode(), 0)
+def _write(path: Path, file: int, pid: int) -> None:
+    """Raises OSError, which of a full disk else does not say where that is."""
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{pid}\n".encode(), 0)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

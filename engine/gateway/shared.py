@@ -122,9 +122,9 @@ def _write(file: Path, data: bytes) -> Stamp:
             opened.write(data)
         stamp = _stamp(part)
         part.replace(file)
-    except OSError:
+    except OSError as error:
         part.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
     return stamp
 
 
