@@ -41,6 +41,7 @@ class Reply:
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
     which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
     body that wait to be read. `waited`: the seconds for which somebody has waited for it. `heard`, if any, is told of each piece.
+    `unpack`, if any, makes of a compressed piece what was compressed.
     """
 
     def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
@@ -53,7 +54,7 @@ class Reply:
         self.pieces: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] | None = None
-        self._unpack: Callable[[bytes], bytes] | None = None
+        self.unpack: Callable[[bytes], bytes] | None = None
         self._connection = connection
         self._told = told
         self._broken: OSError | None = None
@@ -161,14 +162,7 @@ class Reply:
     def line(self, name: bytes, value: bytes) -> None:
         self._lines.append((name, value))
         if name.lower() == b"content-encoding":
-            self._unpack = unpacker(value.decode("latin-1").strip(" \t"))
-
-    def piece(self, data: bytes) -> None:
-        """More of the body."""
-        if self._unpack:
-            data = self._unpack(data)
-        if data:
-            self.pieces.append(data)
+            self.unpack = unpacker(value.decode("latin-1").strip(" \t"))
 
     def forget(self) -> None:
         """What came was no answer yet (RFC 9110, 15.2)."""
@@ -341,7 +335,10 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._reply:
-            self._reply.piece(data)
+            if self._reply.unpack:
+                data = self._reply.unpack(data)
+            if data:
+                self._reply.pieces.append(data)
 
     def on_message_complete(self) -> None:
         if self._reply is None:

@@ -109,9 +109,9 @@ class Services:
         self._limiter = Limiter()
         self.watch = Watch(config.since)
         self.current = Service(config, self.metrics, self._limiter, mappings)
+        self._serving = WeakSet([self.current])  # with those that were replaced, as long as their requests run
         if mappings is None:
             self._tell_misnamed()
-        self._serving = WeakSet([self.current])  # with those that were replaced, as long as their requests run
         self._read = read
         self._reloading = asyncio.Lock()
 
