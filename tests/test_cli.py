@@ -182,7 +182,7 @@ def test_show_prints_the_python() -> None:
     assert told.exit_code == 0
     assert told.output.startswith("def stream(chunk, model):\n")
     compile(told.output, "shown", "exec")
-    assert "it has endpoint, request, response" in ccproxy("show", "openai-chat", "streem").output
+    assert "it has endpoint, request, lost, response" in ccproxy("show", "openai-chat", "streem").output
 
 
 def test_show_a_mapping_that_is_nowhere() -> None:

@@ -90,7 +90,7 @@ def test_variables_are_used_again() -> None:
 
 
 def test_what_is_lost_is_told_with_its_reason() -> None:
-    told = load_mapping("openai-chat").lost({"model": "m", "messages": [], "top_k": 1, "brand_new": 2})
+    told = load_mapping("openai-chat").unread({"model": "m", "messages": [], "top_k": 1, "brand_new": 2})
     assert told == {"top_k": "the provider has no top_k", "brand_new": "the mapping 'openai-chat' says nothing about it"}
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -54,6 +55,14 @@ def test_nothing_changes_but_the_name_of_the_model(data: bytes) -> None:
     assert data[:start] == relay.body[:start]
     assert data[start:].replace(b"opus", b"claude-opus-5-5", 1) == relay.body[start:]
     assert relay.lost == {}
+
+
+def test_what_a_mapping_says_is_lost_is_named(tmp_path: Path) -> None:
+    said = "lost: { tools.strict: { $if: 'request.tools[?strict]', $value: it knows none } }"
+    (tmp_path / "host.yaml").write_text(f"extends: anthropic\n{said}\n")
+    for strict, lost in ((True, {"tools.strict": "it knows none"}), (False, {})):
+        body = asked(tools=[{"name": "Read", "input_schema": {"type": "object"}, "strict": strict}])
+        assert Relay("host", load_mapping("host", [tmp_path]), "m", body, orjson.dumps(body)).lost == lost
 
 
 def test_a_request_for_the_model_by_its_own_name_is_the_same_bytes() -> None:

@@ -30,6 +30,7 @@ TRIES = 3
 BUDGET = {
     "endpoint": 8.0,
     "request": 200.0,
+    "lost": 4.0,
     "response": 16.0,
     "stream": 8.0,
     "error": 4.0,
@@ -144,6 +145,7 @@ def _ours(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
     ours: dict[str, list[tuple[Any, ...]]] = {
         "endpoint": [(base_url, MODEL, SHOWN_KEY, True, {})],
         "request": [(made.request, MODEL)],
+        "lost": [(made.request | _LOSING, MODEL)],
         "response": [(reply, MODEL) for reply in answers["response"]],
         "stream": [(chunk, MODEL) for chunk in answers["stream"]],
         "error": [(400, reply) for reply in answers["error"]],
@@ -153,6 +155,13 @@ def _ours(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
         "health_endpoint": [(base_url, SHOWN_KEY)],
     }
     return ours[section]
+
+
+_LOSING = {
+    "temperature": 0.5,
+    "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8, "blocked_domains": ["example.com"]}],
+}
+"""What many providers cannot be told."""
 
 
 def _says_something(function: Callable[..., Any], sample: tuple[Any, ...]) -> bool:

@@ -44,8 +44,8 @@ class Exchange(Sections):
         self.request_id = request_id
         asked = request | {"stream": self.streams}
         self.prepared = history.prepare(asked, self.facts, provider=provider, model=model, size=size)
-        unread = mapping.lost(self.prepared.request)
-        self.lost = {key: unread[key] for key in request if key in unread} | self.prepared.lost
+        unread, within = mapping.unread(self.prepared.request), self.lost_within(self.prepared.request)
+        self.lost = {key: unread[key] for key in request if key in unread} | within | self.prepared.lost
         self.body: dict[str, Any] = self.run(mapping.request, self.prepared.request, model)
         self.failure: ApiError | None = None
         self.asked = request

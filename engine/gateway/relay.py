@@ -54,6 +54,7 @@ class Relay(Sections):
         self.request = native.adapt(request, self.facts, self.lost)
         self._made = self._said_by_the_mapping(self.request)
         self.lost |= {name: mapping.reason(name) for name in self.request.keys() - self._made.keys() - {"model"}}
+        self.lost |= self.lost_within(self.request)
         self.body = self._bytes_of(self._made, request, data)
 
     def _said_by_the_mapping(self, request: dict[str, Any]) -> dict[str, Any]:

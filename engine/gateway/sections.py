@@ -57,6 +57,12 @@ class Sections:
                 raise
             raise TranslationError(problem) from error
 
+    def lost_within(self, request: dict[str, Any]) -> dict[str, str]:
+        """What the mapping says is lost within the fields of a request: names and reasons."""
+        section = self.mapping.lost
+        lost: dict[str, str] = self.run(section, request, self.model) if section else {}
+        return lost
+
     def endpoint(self, base_url: str) -> dict[str, Any]:
         """Where the body goes: url and headers."""
         where: dict[str, Any] = self.run(self.mapping.endpoint, base_url, self.model, self.key, self.streams, self.client)

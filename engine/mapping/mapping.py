@@ -77,6 +77,7 @@ class Mapping:
     facts_by_model: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     endpoint: Callable[[str, str, str | None, bool, dict[str, str]], dict[str, Any]] = _nothing
     request: Callable[[dict[str, Any], str], dict[str, Any]] = _nothing
+    lost: Callable[[dict[str, Any], str], dict[str, str]] | None = None
     response: Callable[[Any, str], Deltas] = _nothing
     stream: Callable[[Any, str], Deltas] = _nothing
     error: Callable[[int, Any], dict[str, Any]] = _nothing
@@ -106,10 +107,11 @@ class Mapping:
         """The keys of a request's body that the mapping speaks of, be it to drop them."""
         return self.sections["request"].keys
 
-    def lost(self, request: dict[str, Any]) -> dict[str, str]:
-        """The fields of a request that the provider will not see, each with the mapping's reason for it.
+    def unread(self, request: dict[str, Any]) -> dict[str, str]:
+        """The fields of a request of which the provider will see nothing, each with the mapping's reason for it.
 
-        The client's `model` is the route's affair, and `stream` may be the address's.
+        What is lost within a field that is read, or only of some requests, the section `lost` says. The client's `model` is
+        the route's affair, and `stream` may be the address's.
         """
         if "*" in self.read or request.keys() <= self.read:
             return {}

@@ -28,10 +28,21 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
             check_shapes(section, whole.body, parts, problems)
         elif isinstance(whole, nodes.Record):
             _check_keys(whole, words.MADE.get(section, whole.keys), f"{section!r} has no key", problems)
+            for value in whole.entries.values() if word.makes == "reasons" else ():
+                _check_reason(value, parts, problems)
         elif not isinstance(whole, nodes.Drop):
             problems.add(whole.place, f"{section!r} makes an object")
         elif word.needed != "never":
             problems.add(whole.place, f"{section!r} makes an object: it cannot be dropped")
+
+
+def _check_reason(node: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
+    """Reasons are counted and shown: what a client has said has no place in them."""
+    for whole in wholes(node, parts):
+        if isinstance(whole, nodes.If):
+            _check_reason(whole.body, parts, problems)
+        elif not isinstance(whole, nodes.Drop) and not (isinstance(whole, nodes.Literal) and isinstance(whole.value, str)):
+            problems.add(whole.place, "a reason is a text that is written out")
 
 
 def _is_list(section: str, whole: nodes.Node, problems: Problems) -> bool:

@@ -39,7 +39,7 @@ class SectionWord:
     """
 
     parameters: tuple[str, ...]
-    makes: str  # "object" or "deltas"
+    makes: str  # "object", "deltas", or "reasons": an object whose values are texts written by hand
     about: str
     needed: str = "always"
 
@@ -47,6 +47,7 @@ class SectionWord:
 SECTIONS = {
     "endpoint": SectionWord(("base_url", "model", "key", "stream", "client"), "object", "where a request goes: url and headers"),
     "request": SectionWord(("request", "model"), "object", "the body that is sent"),
+    "lost": SectionWord(("request", "model"), "reasons", "what is lost within the request's fields: names and reasons", "never"),
     "response": SectionWord(("reply", "model"), "deltas", "a whole answer as deltas", "translated"),
     "stream": SectionWord(("chunk", "model"), "deltas", "a chunk of a stream as deltas", "translated"),
     "error": SectionWord(("status", "reply"), "object", "what a refusal says: message, type, code"),
