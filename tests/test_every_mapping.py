@@ -38,7 +38,7 @@ OPENAIS_OWN = {"openai-chat", "azure", "openai", "azure-responses"}
 # The words of wire/blocks.py that stand for what a model cannot see, or for what a file has no place for, and those of
 # mappings ahead of a schema.
 STAND_IN = re.compile(
-    r"\[An? (?:image|PDF document|document)(?: \(.{0,300}?\))? was here.{0,300}?\.\]|About this document:", re.DOTALL
+    r"\[An? (?:image|PDF document|document)(?: \(.{0,300}?\))? was here.{0,300}?\.\]|About this document:|^Title: .+", re.DOTALL
 )
 COLDEST = 0.01  # where a temperature has to be more than 0
 SCHEMA_IN_WORDS = "Answer with JSON that fits this schema"
@@ -125,7 +125,7 @@ def as_far_as_told(asked: Conversation, got: Conversation, exchange: Exchange) -
         web_search=asked.web_search and "web_search" not in lost,
         schema=None if "output_config" in lost else asked.schema,
         tools=[
-            replace(tool, strict=tool.strict and "strict" not in lost and can_be_strict(tool, exchange))
+            replace(tool, strict=tool.strict and "tools.strict" not in lost and can_be_strict(tool, exchange))
             for tool in asked.tools
             if family(tool.defined) not in lost
         ],

@@ -59,15 +59,25 @@ def _tagged(tag: str, attributes: Mapping[str, str | None], content: list[Block]
     return [text(opening), *content, text(closing)]
 
 
-def cache_mark(marked: Mapping[str, Any], facts: Facts, lost: dict[str, str]) -> Block:
-    """The `cache_control` of a block or a tool, as the provider takes it (R17)."""
+def cache_mark(marked: Mapping[str, Any], facts: Facts, lost: dict[str, str], *, on_text: bool) -> Block:
+    """The `cache_control` of a block or a tool, as the provider takes it (R17).
+
+    `on_text`: it would stand on the text or the result of a call that a user or the system says.
+    """
     mark = marked.get("cache_control")
     if not mark:
         return {}
     if facts.cache_marks == "drop":
         lost["cache_control"] = "the provider caches by itself, or not at all"
         return {}
-    return {"cache_control": mark if facts.cache_marks == "keep" else {"type": "ephemeral"}}
+    if facts.cache_marks == "texts" and not on_text:
+        lost["cache_control"] = "only what a user or the system says in words bears a mark"
+        return {}
+    if facts.cache_marks == "keep":
+        return {"cache_control": mark}
+    if isinstance(mark, dict) and mark.get("ttl"):
+        lost["cache_control.ttl"] = "for how long it caches is the provider's affair"
+    return {"cache_control": {"type": "ephemeral"}}
 
 
 class BlockReader:
@@ -95,21 +105,25 @@ class BlockReader:
         blocks: list[Block] = []
         for block in content or ():
             read = (readers.get(block["type"]) or readers["*"])(self, block)
-            if "cache_control" in block and (mark := cache_mark(block, self._facts, self._lost)):
-                read[-1:] = [last | mark for last in read[-1:]]
+            if "cache_control" in block and read:
+                on_text = role != "assistant" and read[-1]["type"] in ("text", "tool_result")
+                if mark := cache_mark(block, self._facts, self._lost, on_text=on_text):
+                    read[-1] = read[-1] | mark
             blocks += read
         return reasoning.place(blocks) if self._has_thoughts else blocks
 
     def _text(self, block: Block) -> list[Block]:
         if not block["text"].strip():
             return []
-        if block.get("citations"):
-            self._lost["citations"] = "the provider takes no citations back"
-        return [block] if len(block) == 2 else [text(block["text"])]
+        if len(block) == 2:
+            return [block]
+        self._leave_out(block, "text")
+        return [text(block["text"])]
 
     # What a user shows
 
     def _image(self, block: Block) -> list[Block]:
+        self._leave_out(block, "source")
         source = block["source"]
         if not self._facts.images:
             self._lost["image"] = "this model cannot see images"
@@ -123,6 +137,7 @@ class BlockReader:
         return [{"type": "image", "source": source}]
 
     def _document(self, block: Block) -> list[Block]:
+        self._leave_out(block, "source", "title", "context")
         source, title = block["source"], block.get("title")
         if source["type"] in ("text", "content"):
             content = source["data"] if source["type"] == "text" else source["content"]
@@ -150,6 +165,7 @@ class BlockReader:
         return [text(f"[{what} was here; it is kept where it cannot be read.]")]
 
     def _search_result(self, block: Block) -> list[Block]:
+        self._leave_out(block, "title", "source", "content")
         passages = self.read("shown", block["content"])
         return _tagged("search_result", {"title": block["title"], "source": block["source"]}, passages)
 
@@ -165,6 +181,12 @@ class BlockReader:
         self.has_results = True
         result = {"type": "tool_result", "tool_use_id": block["tool_use_id"], "content": content}
         return [result | {"is_error": True} if block.get("is_error") else result]
+
+    def _leave_out(self, block: Block, *read: str) -> None:
+        """Name what a block says besides the fields that are read of it."""
+        for key, value in block.items():
+            if value and key not in read and key not in ("type", "cache_control"):
+                self._lost[key] = "the provider knows nothing like it"
 
     def _unknown(self, block: Block) -> list[Block]:
         self._lost[block["type"]] = "this kind of block is unknown here"

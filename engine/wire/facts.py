@@ -102,10 +102,11 @@ class Facts:
     tool_errors: Literal["words", "native"] = _word(
         "quirks", "words", "How a failed tool says so: its result begins with `Error:`, or the mapping has a field for it.", "R06"
     )
-    cache_marks: Literal["drop", "plain", "keep"] = _word(
+    cache_marks: Literal["drop", "texts", "plain", "keep"] = _word(
         "quirks",
         "drop",
-        "What becomes of `cache_control`: left out; kept as `{type: ephemeral}`, as strict servers want it; kept as it is.",
+        "What becomes of `cache_control`: left out; kept as `{type: ephemeral}`, as strict servers want it, on what a user or "
+        "the system says in words; kept so wherever it stands; kept as it is.",
         "R17",
     )
     unseen_images: Literal["placeholder", "refuse"] = _word(

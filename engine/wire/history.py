@@ -15,7 +15,11 @@ Request = dict[str, Any]
 Message = dict[str, Any]
 
 _ROLES = {"ctx": "user", "msg": "user"}  # seen of Claude Code 2.1.154 and later; vLLM reads them so, too
-_READ = frozenset({"role", "content", "output_config"})
+_READ = frozenset({"role", "content", "output_config"})  # of a message
+_READ_WITHIN = {
+    "thinking": frozenset({"type", "budget_tokens", "display"}),
+    "output_config": frozenset({"effort", "format"}),
+}
 _ATTRIBUTION = "x-anthropic-billing-header:"
 
 
@@ -51,11 +55,16 @@ def prepare(request: Request, facts: Facts, *, provider: str, model: str, size: 
     reader = BlockReader(facts, names, lost, provider, model)
     thoughts = thinking.canonical(request, facts.efforts)
     thinks = thinking.is_on(thoughts)
+    if facts.efforts == ("none",) and thinking.asked(request) != "none":
+        lost["thinking"] = "this model is not told how hard to think"
     messages = _messages(request, facts, reader, lost, thinks=thinks)
     if facts.reasoning_history == "required" and turns.calls_blindly(messages):
         thoughts = thinking.canonical(request | {"thinking": {"type": "disabled"}}, facts.efforts)
         thinks = thinking.is_on(thoughts)
         lost["thinking"] = "the provider wants all earlier thinking back, which this conversation has lost"
+    for field, read in _READ_WITHIN.items():
+        for key in (request.get(field) or {}).keys() - read:
+            lost[f"{field}.{key}"] = "the provider knows nothing like it"
     canonical = request | {"messages": messages, "thinking": thoughts}
     stop_here: list[str] = []
     if "system" in request:

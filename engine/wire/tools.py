@@ -15,6 +15,9 @@ Tool = dict[str, Any]
 
 WEB_SEARCH = "web_search"
 
+_READ = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+_NEEDLESS = frozenset({"defer_loading", "eager_input_streaming"})  # what is deferred is offered in time, and all input streams
+
 
 class Offered(NamedTuple):
     """The tools that go upstream: by the client's names, and as a mapping reads them; the names that they have there.
@@ -72,9 +75,12 @@ def _found(tools: list[Tool], facts: Facts, alone: str | None, lost: dict[str, s
 def _canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str]) -> Tool:
     """A tool as a mapping reads it. Raises ApiError when its schema is too deep to read."""
     family = _family(tool)
-    mark = cache_mark(tool, facts, lost)
+    mark = cache_mark(tool, facts, lost, on_text=False)
     if family == WEB_SEARCH:
         return {key: value for key, value in tool.items() if key not in ("cache_control", "defer_loading")} | mark
+    for key, value in tool.items():
+        if value and key not in _READ and key not in _NEEDLESS:
+            lost[f"tools.{key}"] = "the provider knows nothing like it"
     if family in _CLIENT_TOOLS:
         tool = {"name": tool["name"], **_CLIENT_TOOLS[family]}
     try:
@@ -89,7 +95,7 @@ def _canonical(tool: Tool, names: ToolNames, facts: Facts, lost: dict[str, str])
         if facts.strict_tools:
             made["strict"] = True
         else:
-            lost["strict"] = "the provider holds no tool to its schema"
+            lost["tools.strict"] = "the provider holds no tool to its schema"
     return made | mark if mark else made
 
 
