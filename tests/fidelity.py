@@ -35,7 +35,17 @@ EVERYTHING: dict[str, Any] = {
     "max_tokens": 1000,
     "messages": [{"role": "user", "content": "hi"}],
     "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
-    "tools": [{"name": "Read", "input_schema": {"type": "object"}}],
+    "tools": [
+        {"name": "Read", "input_schema": {"type": "object"}},
+        {
+            "type": "web_search_20250305",
+            "name": "web_search",
+            "max_uses": 8,
+            "allowed_domains": ["example.com"],
+            "blocked_domains": ["example.org"],
+            "user_location": {"type": "approximate", "country": "CH"},
+        },
+    ],
     "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
     "thinking": {"type": "adaptive"},
     "output_config": {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}},
