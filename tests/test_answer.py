@@ -17,11 +17,13 @@ class Client:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.begun = 0
         self.takes = asyncio.Event()
         self.takes.set()
         self.answer = Answer(self.send, lambda: [])
 
     async def send(self, message: Message) -> None:
+        self.begun += 1
         while not self.takes.is_set():
             await self.takes.wait()
             await asyncio.sleep(0.001)
@@ -83,7 +85,8 @@ async def test_nothing_is_sent_in_the_middle_of_a_ping(monkeypatch: pytest.Monke
     await client.answer.events(b"1")
     client.takes.clear()
     client.answer.keep_alive()
-    await asyncio.sleep(0.03)
+    while client.begun < 3:
+        await asyncio.sleep(0.01)
     assert not client.answer.events_at_once(b"2")
     client.takes.set()
     await client.answer.events(b"2")
@@ -99,7 +102,7 @@ async def test_who_does_not_take_what_was_sent_is_not_pinged(monkeypatch: pytest
     client.takes.clear()
     assert client.answer.events_at_once(b"2")
     client.answer.keep_alive()
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(1.1)  # looked for once more
     client.takes.set()
     await client.answer.events(b"3")
     client.answer.close()

@@ -173,7 +173,9 @@ def test_of_a_mapping_without_an_address_requests_find_out() -> None:
 
 
 def test_a_mapping_that_fails_at_it_keeps_nothing_shut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "odd.yaml").write_text("extends: openai-chat\nhealth_endpoint: { $switch: key, $case: { other: { url: u } } }\n")
+    (tmp_path / "odd.yaml").write_text(
+        "extends: openai-chat\nhealth_endpoint: { $switch: key, $case: { other: { url: 'http://u' } } }\n"
+    )
     provider = left_alone(9, "odd", [tmp_path])
     asyncio.run(checked(provider))
     assert provider.breakers.of("m").state == "half_open"

@@ -323,7 +323,7 @@ def test_while_it_stops_it_says_so(tmp_path: Path, upstream: Upstream) -> None:
 
 def test_a_mapping_that_fails_with_the_key_does_not_tell_it(tmp_path: Path, upstream: Upstream) -> None:
     (tmp_path / "mappings").mkdir()
-    endpoint = 'endpoint: { url: { $switch: key, $case: { "another key": x } } }\n'
+    endpoint = 'endpoint: { url: { $switch: key, $case: { "another key": "http://x" } } }\n'
     (tmp_path / "mappings" / "odd.yaml").write_text("about: odd\nextends: openai-chat\nbase_url: http://127.0.0.1:1\n" + endpoint)
     more = f"  odd: {{ api_key: sk-secret-3 }}\nmappings: {tmp_path}/mappings\n"
     with proxy(tmp_path, told_by(upstream, more)) as address:
