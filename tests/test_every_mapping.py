@@ -38,7 +38,9 @@ OPENAIS_OWN = {"openai-chat", "azure", "openai", "azure-responses"}
 # The words of wire/blocks.py that stand for what a model cannot see, or for what a file has no place for, and those of
 # mappings ahead of a schema.
 STAND_IN = re.compile(
-    r"\[An? (?:image|PDF document|document)(?: \(.{0,300}?\))? was here.{0,300}?\.\]|About this document:|^Title: .+", re.DOTALL
+    r"\[An? (?:image|PDF document|document)(?: \(.{0,300}?\))? was here.{0,300}?\.\]"
+    r"|About this document:|^Title of this document: .+",
+    re.DOTALL,
 )
 COLDEST = 0.01  # where a temperature has to be more than 0
 SCHEMA_IN_WORDS = "Answer with JSON that fits this schema"
