@@ -1,4 +1,4 @@
-"""What goes to a client goes in order, at once where it can, and however slowly it is taken."""
+"""What goes to a client goes in order, whoever waits for it, and however slowly it is taken."""
 
 import asyncio
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Sent:
 
 
 @on_both_loops
-async def test_what_can_be_taken_is_sent_at_once() -> None:
+async def test_what_can_be_taken_is_sent_at_the_next_turn() -> None:
     sent: list[Message] = []
 
     def send(message: Message) -> Sent:
@@ -52,14 +52,28 @@ async def test_what_can_be_taken_is_sent_at_once() -> None:
         return Sent()
 
     answer = Answer(send, lambda: [])  # type: ignore[arg-type]
-    assert not answer.events_at_once(b"0")  # there are headers to be sent first
+    assert not answer.events_soon(b"0")  # there are headers to be sent first
     await answer.events(b"1")
-    assert answer.events_at_once(b"2")
-    assert answer.events_at_once(b"3")
-    await answer.events(b"4", last=True)
-    assert not answer.events_at_once(b"5")
+    assert answer.events_soon(b"2")
+    assert len(sent) == 2
+    await asyncio.sleep(0)
+    assert answer.events_soon(b"3")
+    assert not answer.events_soon(b"4")  # there may be megabytes before the turn has come
+    await answer.events(b"4", last=True)  # which does not go ahead
+    assert not answer.events_soon(b"5")
+    await asyncio.sleep(0)
     assert [message.get("body") for message in sent] == [None, b"1", b"2", b"3", b"4"]
     assert [message.get("more_body") for message in sent] == [None, True, True, True, False]
+
+
+@on_both_loops
+async def test_who_has_left_is_sent_nothing_more() -> None:
+    client = Client()
+    await client.answer.events(b"1")
+    assert client.answer.events_soon(b"2")
+    client.answer.close()
+    await asyncio.sleep(0.01)
+    assert client.sent == [b"head", b"1"]
 
 
 @on_both_loops
@@ -67,14 +81,16 @@ async def test_what_is_taken_slowly_is_ahead_of_what_follows() -> None:
     client = Client()
     await client.answer.events(b"1")
     client.takes.clear()
-    assert client.answer.events_at_once(b"2")
-    assert not client.answer.events_at_once(b"3")
+    assert client.answer.events_soon(b"2")
+    await asyncio.sleep(0)
+    assert not client.answer.events_soon(b"3")
     following = asyncio.create_task(client.answer.events(b"3"))
     await asyncio.sleep(0.02)
     assert client.sent == [b"head", b"1"]
     client.takes.set()
     await following
-    assert client.answer.events_at_once(b"4")
+    assert client.answer.events_soon(b"4")
+    await asyncio.sleep(0.01)
     assert client.sent == [b"head", b"1", b"2", b"3", b"4"]
 
 
@@ -87,7 +103,7 @@ async def test_nothing_is_sent_in_the_middle_of_a_ping(monkeypatch: pytest.Monke
     client.answer.keep_alive()
     while client.begun < 3:
         await asyncio.sleep(0.01)
-    assert not client.answer.events_at_once(b"2")
+    assert not client.answer.events_soon(b"2")
     client.takes.set()
     await client.answer.events(b"2")
     client.answer.close()
@@ -100,7 +116,7 @@ async def test_who_does_not_take_what_was_sent_is_not_pinged(monkeypatch: pytest
     client = Client()
     await client.answer.events(b"1")
     client.takes.clear()
-    assert client.answer.events_at_once(b"2")
+    assert client.answer.events_soon(b"2")
     client.answer.keep_alive()
     await asyncio.sleep(1.1)  # looked for once more
     client.takes.set()

@@ -32,6 +32,7 @@ class Answer:
         self._written = self._loop.time()
         self._ahead: asyncio.Task[None] | None = None  # whose bytes would be among those that are sent meanwhile
         self._timer: asyncio.TimerHandle | None = None
+        self._held = b""  # until the loop's next turn
 
     def json(self, status: int, value: Any, headers: Headers = ()) -> Awaitable[None]:
         """A whole answer."""
@@ -46,6 +47,7 @@ class Answer:
 
     async def events(self, data: bytes, *, last: bool = False) -> None:
         """A stretch of a stream, which the first one opens."""
+        self._send_held()
         if self._ahead:
             await asyncio.wait([self._ahead])
             self._ahead = None
@@ -59,15 +61,26 @@ class Answer:
         self.is_complete = last
         self._is_sending = False
 
-    def events_at_once(self, data: bytes) -> bool:
-        """The same, of a stream that is open; False where something else has to go out first, and nothing of this has."""
-        if self._ahead or self._is_sending or self.is_complete or not self.status:
+    def events_soon(self, data: bytes) -> bool:
+        """The same, of a stream that is open, and with nobody waiting for it; False where something else has to go out first.
+
+        What all streams have for their clients goes out together, at the loop's next turn: the thread that writes it is
+        woken once.
+        """
+        if self._held or self._ahead or self._is_sending or self.is_complete or not self.status:
             return False
+        self._loop.call_soon(self._send_held)
+        self._held = data
+        return True
+
+    def _send_held(self) -> None:
+        data, self._held = self._held, b""
+        if not data:
+            return
         self._written = self._loop.time()
         steps = http.send_piece(self._send, data).__await__()
         if (step := next(steps, _DONE)) is not _DONE:  # the client reads more slowly than is sent
             self._ahead = self._loop.create_task(_finish(step, steps))
-        return True
 
     def _start(self) -> Awaitable[None]:
         self.status = 200
@@ -94,6 +107,7 @@ class Answer:
 
     def close(self) -> None:
         """Nothing more is sent."""
+        self._held = b""
         if self._timer:
             self._timer.cancel()
         if self._ahead:

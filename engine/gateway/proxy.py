@@ -379,12 +379,12 @@ class _Call:
         def take(data: bytes) -> bool:
             nonlocal events
             events = receive(data)
-            if is_over() or reply.is_whole or (events and not self.answer.events_at_once(events)):
+            if is_over() or reply.is_whole or (events and not self.answer.events_soon(events)):
                 return True
             events = b""
             return False
 
-        while await reply.hand(take) and not (is_over() or reply.is_whole):
+        while await reply.hand(take) and not (is_over() or (reply.is_whole and not reply.pieces)):
             await self._say(events)
             events = b""
         if events:
