@@ -31,21 +31,21 @@ class Canned:
         self.headers = {"content-type": type}
         self.is_stream = type == "text/event-stream"
         self.content = self
-        self._pieces = list(reversed(pieces))
+        self.pieces = list(reversed(pieces))
 
     def close(self) -> None:
         pass
 
     @property
     def is_whole(self) -> bool:
-        return not self._pieces
+        return not self.pieces
 
     async def next(self) -> bytes:
-        return self._pieces.pop() if self._pieces else b""
+        return self.pieces.pop() if self.pieces else b""
 
     async def hand(self, take: Callable[[bytes], bool]) -> bool:
-        while self._pieces:
-            if take(self._pieces.pop()):
+        while self.pieces:
+            if take(self.pieces.pop()):
                 return True
         return False
 
