@@ -93,7 +93,7 @@ def start(
     logs.set_up(settings.log_level, settings.log_format)
     try:
         code = uvloop.run(_serve(settings, read, path, workers, local))
-    except Exception:
+    except Exception:  # of whatever kind: its trace goes to the log, in the form that this has
         log.exception("ccproxy has failed")
         code = 1
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.

@@ -45,7 +45,7 @@ def main(host: str, port: str, workers: str, grace: str, parent: str, log_level:
     # Granian's own loader looks in the current directory first.
     try:
         server.serve(target_loader=_application, wrap_loader=False)
-    except Exception:
+    except Exception:  # of whatever kind: its trace goes to the log, in the form that this has
         log.exception("the workers have failed")
         sys.exit(1)
     finally:
@@ -58,7 +58,7 @@ def _application() -> "Application":
 
     try:
         application = create()
-    except Exception:
+    except Exception:  # Granian would write the trace as text
         log.exception("a worker has not started")
         sys.exit(1)
 

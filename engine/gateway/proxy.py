@@ -309,7 +309,7 @@ class _Call:
             about = f"Recorded by {self.id}: {self.attempt}."
             try:
                 await asyncio.to_thread(recording.write, folder, self.id, about)
-            except Exception:
+            except Exception:  # the client has its answer, whatever becomes of this
                 log.exception("%s could not be recorded", self.id)
 
     def _body(self, made: Translation) -> Any:
