@@ -821,6 +821,22 @@ def test_it_ends_with_its_terminal(workers: str, machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_well_where_nothing_that_it_said_could_be_written(workers: str, machine: Machine) -> None:
+    """As where its terminal goes before it greets."""
+    command = [sys.executable, "-P", "-m", "engine.cli", "start", "--workers", workers]
+    with open("/dev/full", "wb") as full:
+        server = subprocess.Popen(command, env=machine.variables, cwd=machine.home, stderr=full, preexec_fn=_hear_signals)
+    try:
+        assert soon(lambda: answers(machine.port))
+        time.sleep(0.2)  # the greeting
+        server.terminate()
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_with_nohup_it_goes_on_without_its_terminal_and_reloads_when_it_is_told_to(workers: str, machine: Machine) -> None:
     with terminal(machine, "start", "--workers", workers, before="trap '' HUP; ") as (server, person):
         assert soon(lambda: answers(machine.port))

@@ -98,7 +98,6 @@ def start(
         code = 1
     # Granian's threads may still hold futures of this interpreter, and panic where it is taken down under them.
     logging.shutdown()
-    sys.stderr.flush()
     os._exit(code)
 
 
