@@ -22,7 +22,7 @@ Journeys = Callable[[int], None]
 
 
 class Canned:
-    """A provider's answer in the manner of engine/gateway/connection.py and of aiohttp; nothing of it is waited for."""
+    """A provider's answer, as engine/gateway/connection.py and aiohttp give it: a turn of the loop for each piece."""
 
     status = 200
     waited = 0.0
@@ -47,6 +47,7 @@ class Canned:
         while self.pieces:
             if take(self.pieces.pop()):
                 return True
+            await asyncio.sleep(0)
         return False
 
     read = next
@@ -63,6 +64,7 @@ class Canned:
     async def iter_any(self) -> Any:
         while data := await self.next():
             yield data
+            await asyncio.sleep(0)
 
 
 class Provider:
