@@ -142,6 +142,29 @@ def test_strict_closes_what_it_can_hold_r32() -> None:
 
 
 @pytest.mark.parametrize(
+    "a",
+    [
+        {"type": "string"},
+        {"type": "string", "enum": ["b", "c"]},
+        {"type": "string", "const": "b"},
+        {"type": ["string", "null"], "description": "a text"},
+        {"$ref": "#/$defs/b", "default": None},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    ],
+)
+def test_strict_keeps_what_says_what_it_is_r32(a: dict[str, Any]) -> None:
+    closed = CALLS["strict"]({"type": "object", "properties": {"a": a}, "required": ["a"]})
+    kept = {word: value for word, value in a.items() if word != "default"}
+    assert closed == {"type": "object", "properties": {"a": kept}, "required": ["a"], "additionalProperties": False}
+
+
+def test_strict_closes_an_object_that_may_be_null_r32() -> None:
+    within = {"type": ["object", "null"], "properties": {"b": {"type": "string"}}, "required": ["b"]}
+    closed = CALLS["strict"]({"type": "object", "properties": {"a": within}, "required": ["a"]})
+    assert closed["properties"]["a"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
     "said",
     [
         {},
@@ -152,6 +175,21 @@ def test_strict_closes_what_it_can_hold_r32() -> None:
         {"properties": {"a": {"oneOf": []}}, "required": ["a"]},
         {"properties": {"a": {"type": "string"}}, "required": ["a"], "patternProperties": {}},
         {"properties": {"a": {"type": "string"}}, "required": ["a"], "anyOf": []},
+        *(
+            {"properties": {"a": a}, "required": ["a"]}
+            for a in (
+                {},
+                {"description": "anything"},
+                {"enum": ["b", "c"]},
+                {"const": "b"},
+                {"type": ["object", "null"]},
+                {"type": ["object", "null"], "properties": {"b": {"type": "string"}}},
+                {"type": "array", "items": {}},
+                {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+                {"anyOf": [{}, {"type": "null"}]},
+                {"$ref": "#/$defs/b", "description": "a b"},
+            )
+        ),
     ],
 )
 def test_strict_is_null_for_what_strict_mode_would_change_r32(said: dict[str, Any]) -> None:

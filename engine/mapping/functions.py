@@ -174,21 +174,28 @@ class _NotStrict(Exception):
     """The schema says what strict mode cannot."""
 
 
-_NEVER_STRICT = {"patternProperties", "oneOf", "allOf", "not", "if", "dependentSchemas", "propertyNames"}
+_NEVER_STRICT = {
+    *("patternProperties", "propertyNames", "oneOf", "allOf", "not", "if", "dependentSchemas", "dependentRequired"),
+    "uniqueItems",
+}
+_SAYS_WHAT_IT_IS = {"type", "anyOf", "$ref"}
+"""A schema with none of these is refused, and the request with it: "schema must have a 'type' key", though it has an `enum`."""
 
 
 def _closed(schema: Any) -> Any:
-    if type(schema) is not dict:
+    if type(schema) is not dict or not _SAYS_WHAT_IT_IS & schema.keys():
         raise _NotStrict
-    properties, required = schema.get("properties"), schema.get("required")
+    kinds, properties, required = schema.get("type"), schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict | None) or not isinstance(required, list | None):
         raise _NotStrict
-    is_object = schema.get("type") == "object" or properties is not None
+    is_object = properties is not None or "object" in (kinds if type(kinds) is list else [kinds])
     optional = set(properties or ()).symmetric_difference(required or ())
     if _NEVER_STRICT & schema.keys() or (is_object and (not properties or optional or schema.get("additionalProperties"))):
         raise _NotStrict
     # A default has no meaning where every property is given.
     made = {word: _within(word, value) for word, value in schema.items() if word != "default"}
+    if "$ref" in made and len(made) > 1:  # "$ref cannot have keywords {'description'}"
+        raise _NotStrict
     return made | {"additionalProperties": False} if is_object else made
 
 
