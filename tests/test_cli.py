@@ -455,6 +455,7 @@ request:
     words: { $use: words }
   tools: =request.tools
   limit: { $use: limit }
+  listed: [ { model: =model }, { $first: [ { $if: request.nothing, no: 1 }, { words: =text(request.system) }, { no: 2 } ] } ]
 response: []
 stream: []
 error: { message: =reply }
@@ -496,12 +497,18 @@ def test_explain_names_the_line_of_each_field(home: Path) -> None:
         "body.said[0].who": ("user", "parent:9"),
         "body.said[0].words": ("user!", "child:6"),
         "body.tools": (tools, "parent:11"),
-        "body.limit": (50, "parent:21"),
+        "body.limit": (50, "parent:22"),
+        "body.listed[0].model": ("claude-x", "parent:13"),
+        "body.listed[1].no": (2, "parent:13"),
     }
 
 
 def test_explain_names_the_choice_that_was_taken(home: Path) -> None:
-    assert explained(home, max_tokens=5)["body.limit"] == (10, "parent:22")
+    assert explained(home, max_tokens=5)["body.limit"] == (10, "parent:23")
+
+
+def test_explain_names_the_choice_that_adds_to_a_list(home: Path) -> None:
+    assert explained(home, system="Be brief.")["body.listed[1].words"] == ("Be brief.", "parent:13")
 
 
 def at(value: Any, path: str) -> Any:

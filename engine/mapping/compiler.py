@@ -339,13 +339,13 @@ class _Writer:
         return [_if(is_list, [ast.For(_store(variable), source, body, [])])]
 
     def _first_items(self, node: nodes.First, items: str) -> list[ast.stmt]:
-        """The first that contributes any."""
-        name = self.fresh("first")
-        statements: list[ast.stmt] = [_assign(name, ast.List([], ast.Load()))]
+        """The first that contributes any: the next is tried where the list has not grown."""
+        before = self.fresh("before")
+        statements: list[ast.stmt] = [_assign(before, _length(items))]
         for number, choice in enumerate(node.choices):
-            tried = self.contribute(choice, name)
-            statements += [_if(ast.UnaryOp(ast.Not(), _load(name)), tried)] if number else tried
-        return [*statements, ast.Expr(ast.Call(ast.Attribute(_load(items), "extend", ast.Load()), [_load(name)], []))]
+            tried = self.contribute(choice, items)
+            statements += [_if(ast.Compare(_length(items), [ast.Eq()], [_load(before)]), tried)] if number else tried
+        return statements
 
     def _when_items(self, node: nodes.If, items: str) -> list[ast.stmt]:
         return [_if(self.condition(node.condition), self.contribute(node.body, items))]
@@ -474,6 +474,10 @@ def _set_key(name: str, key: str, value: ast.expr) -> ast.stmt:
 
 def _append(items: str, value: ast.expr) -> ast.stmt:
     return ast.Expr(ast.Call(ast.Attribute(_load(items), "append", ast.Load()), [value], []))
+
+
+def _length(items: str) -> ast.expr:
+    return ast.Call(_load("len"), [_load(items)], [])
 
 
 def _is_not_none(value: ast.expr) -> ast.expr:
