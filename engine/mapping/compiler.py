@@ -308,7 +308,11 @@ class _Writer:
         return self._record(node, append if sure else lambda made: _if(made, [append(made)]))
 
     def _listing_items(self, node: nodes.Listing, items: str) -> list[ast.stmt]:
-        return [statement for item in node.items for statement in self.contribute(item, items)]
+        statements: list[ast.stmt] = []
+        for item in node.items:
+            is_one = isinstance(item, nodes.Listing)
+            statements += self.emit(item, partial(_append, items)) if is_one else self.contribute(item, items)
+        return statements
 
     def _let_items(self, node: nodes.Let, items: str) -> list[ast.stmt]:
         return self._let_then(node, lambda: self.contribute(node.body, items))

@@ -135,8 +135,14 @@ def read_node(value: Value, problems: Problems) -> Node:
     if isinstance(value, Scalar):
         return _scalar(value, problems)
     if isinstance(value, Items):
-        return Listing([read_node(item, problems) for item in value.items], value.place)
+        return Listing([node for item in value.items for node in _contributed(item, problems)], value.place)
     return _object(value, problems)
+
+
+def _contributed(item: Value, problems: Problems) -> list[Node]:
+    """What an item of a list contributes: a list that a $value holds is spread, one that is an item itself is one."""
+    node = read_node(item, problems)
+    return node.items if isinstance(item, Fields) and isinstance(node, Listing) else [node]
 
 
 def _scalar(scalar: Scalar, problems: Problems) -> Node:

@@ -117,12 +117,12 @@ def wholes(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, 
 
 
 def leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
-    """What a node may turn out to be, seen through its directives; a list's items one by one."""
+    """What a node may turn out to be, seen through its directives; a list's items one by one, of which a list is one."""
     if isinstance(node, nodes.Let | nodes.For | nodes.If):
         yield from leaves(node.body, parts, using)
     elif isinstance(node, nodes.Listing):
         for item in node.items:
-            yield from leaves(item, parts, using)
+            yield from [item] if isinstance(item, nodes.Listing) else leaves(item, parts, using)
     elif isinstance(node, nodes.First):
         for choice in node.choices:
             yield from leaves(choice, parts, using)
