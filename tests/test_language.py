@@ -1,6 +1,7 @@
 """The mapping language: small mappings whose own examples show it, and what mappings say of themselves."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from engine import BUILT_IN, Mapping, load_mapping
 from engine.mapping import words
 from engine.mapping.examples import run_examples
 from engine.mapping.mapping import FILE
+from engine.mapping.runtime import NothingFound
 from engine.wire import assembler
 
 FOLDER = Path(__file__).parent / "language"
@@ -64,6 +66,30 @@ def test_a_failure_points_at_the_yaml(tmp_path: Path) -> None:
     assert "switch.yaml:15:" in inherited
     assert "nothing is said about 'video'" in inherited
     assert "      $switch: block.type\n" in inherited
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ request.gone }}",
+        "{{ request.gone ~ 'x' }}",
+        "{{ request.null | title }}",
+        "{{ request.gone | replace('N', 'M') }}",
+        "{{ request['gone'].deeper | title }}",
+        "{{ [request.gone] | join(',') }}",
+        "{{ [request.gone] }}",
+        "{{ request.list | map(attribute='gone') | join(',') }}",
+        "{{ request.gone | tojson }}",
+        "{{ request.gone | length }}",
+        "{% for item in request.gone %}{{ item }}{% endfor %}",
+        "{{ model ~ 'x' }}",
+    ],
+)
+def test_what_is_missing_is_no_text(template: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(f"extends: complete\nrequest:\n  a: {json.dumps(template)}\n")
+    mapping = load_mapping("own", [tmp_path, PARENTS])
+    with pytest.raises(NothingFound, match=r"^there is no value for '(request\.)?(gone|null|model)', which the template needs$"):
+        mapping.request({"null": None, "list": [{}]}, None)  # type: ignore[arg-type]
 
 
 def test_an_error_from_elsewhere_is_not_explained() -> None:

@@ -11,7 +11,7 @@ class Rendering:
         self.text = text
 
     def __call__(self, **names: Any) -> str:
-        rendered: str = self.render(**names)
+        rendered: str = self.render({name: value for name, value in names.items() if value is not None})
         return rendered
 
     def __reduce__(self) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 from jinja2.filters import FILTERS
+from jinja2.runtime import ChainableUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import suggest
@@ -50,19 +51,42 @@ class TemplateError(Exception):
         self.length = length
 
 
+class _Missing(ChainableUndefined):
+    """What is not there, nor is anything in it: it can be asked about and given a default, but it is no text and no list."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str | None = None, obj: Any = None, name: Any = None, exc: Any = NothingFound):
+        super().__init__(hint or f"there is no value for {name!r}, which the template needs", obj, name, exc)
+
+    __str__ = __repr__ = __iter__ = __len__ = ChainableUndefined._fail_with_undefined_error
+
+    def __eq__(self, other: Any) -> bool:
+        return other is None or super().__eq__(other)
+
+    __hash__ = ChainableUndefined.__hash__
+
+
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja over JSON: `a.b` is the key b, whatever methods a dict has, and what is not there is None."""
+    """Jinja over JSON: `a.b` is the key b, whatever methods a dict has, and what is null is as good as missing."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        return obj.get(attribute) if isinstance(obj, dict) else super().getattr(obj, attribute)
+        return self._found(obj.get(attribute) if isinstance(obj, dict) else super().getattr(obj, attribute), attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        return obj.get(argument) if isinstance(obj, dict) else super().getitem(obj, argument)
+        return self._found(obj.get(argument) if isinstance(obj, dict) else super().getitem(obj, argument), argument)
+
+    def _found(self, value: Any, name: Any) -> Any:
+        return self.undefined(name=name) if value is None else value
 
 
 def _default(value: Any, default: str = "", boolean: bool = False) -> Any:
     """Jinja's `default`, for which None is as good as undefined."""
     return default if value is None else FILTERS["default"](value, default, boolean)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or isinstance(value, _Missing)
 
 
 def _finalize(value: Any) -> str:
@@ -71,8 +95,10 @@ def _finalize(value: Any) -> str:
     return template_text(value, "")
 
 
-ENVIRONMENT = _Environment(finalize=_finalize, autoescape=False, keep_trailing_newline=True)
+ENVIRONMENT = _Environment(undefined=_Missing, finalize=_finalize, autoescape=False, keep_trailing_newline=True)
 ENVIRONMENT.filters |= {"default": _default, "d": _default}
+ENVIRONMENT.tests |= {"none": _is_none}
+ENVIRONMENT.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": str}  # of what is missing, which tells its name then
 ENVIRONMENT.globals.clear()
 
 Selection = Callable[[str], ast.expr]
