@@ -107,7 +107,7 @@ class _Writer:
     # Names
 
     def fresh(self, kind: str = "found") -> str:
-        """A variable that is free. No name of the language ends in two underscores and a number, so none is met."""
+        """A variable that is free: no name of the language has two underscores (nodes.NAME)."""
         self.counts[kind] += 1
         return f"{kind}__{self.counts[kind]}"
 

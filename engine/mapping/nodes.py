@@ -13,7 +13,9 @@ from typing import Any
 from .document import Entry, Fields, Items, Scalar, Value, plain
 from .errors import Place, Problems, suggest
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z](_?[a-z0-9])*")
+"""Of what `$let` and `$for` name. All others are free for the compiler's own variables: `text_`, `found__1`."""
+
 FOR = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.*)", re.DOTALL)
 
 BESIDE = {
@@ -228,7 +230,8 @@ def _let(entry: Entry, body: Node, problems: Problems) -> Node:
 
 def _check_name(name: str, place: Place, problems: Problems) -> None:
     if not NAME.fullmatch(name):
-        problems.add(place, f"a name is made of small letters, digits and _, and begins with a letter: {name!r} is not one")
+        made_of = "small letters and digits, with single _ between them, and begins with a letter"
+        problems.add(place, f"a name is made of {made_of}: {name!r} is not one")
 
 
 def _switch(fields: Fields, entry: Entry, problems: Problems) -> Node:
