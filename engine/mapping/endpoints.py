@@ -1,12 +1,12 @@
 """Where requests go: what of an address and its headers can be known before there is a request."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from . import nodes
 from .document import Fields, Scalar, Value
 from .errors import Problems
-from .shapes import wholes
+from .shapes import present
 
 _TAG = re.compile(r"(?:\s*\{[{%]-|\{[{%]).*?(?:-[}%]\}\s*|[}%]\})", re.DOTALL)
 """What Jinja acts on, with the white space that a `-` takes away."""
@@ -19,26 +19,17 @@ Parts = Mapping[str, nodes.Node]
 
 def check_endpoint(section: str, node: nodes.Node, parts: Parts, document: Fields, problems: Problems) -> None:
     """Check a section that makes an address and its headers. What is of another shape has been told."""
-    for where in _whats(node, parts):
+    for where in present(node, parts):
         if not isinstance(where, nodes.Record):
             continue
         if "url" not in where.entries:
             problems.add(where.place, f"{section!r} says no 'url'")
-        for url in _whats(where.entries["url"], parts) if "url" in where.entries else ():
+        for url in present(where.entries["url"], parts) if "url" in where.entries else ():
             _check_url(section, url, problems)
             if section == "endpoint":
                 _check_appended(url, document.get("base_url"), problems)
-        for headers in _whats(where.entries["headers"], parts) if "headers" in where.entries else ():
+        for headers in present(where.entries["headers"], parts) if "headers" in where.entries else ():
             _check_headers(headers, parts, problems)
-
-
-def _whats(node: nodes.Node, parts: Parts) -> Iterator[nodes.Node]:
-    """What a node may turn out to be as a whole, where it is there."""
-    for whole in wholes(node, parts):
-        if isinstance(whole, nodes.If):
-            yield from _whats(whole.body, parts)
-        else:
-            yield whole
 
 
 def _check_url(section: str, url: nodes.Node, problems: Problems) -> None:
@@ -69,7 +60,7 @@ def _check_headers(headers: nodes.Node, parts: Parts, problems: Problems) -> Non
     for name, node in headers.entries.items():
         if not _HEADER.fullmatch(name):
             problems.add(headers.keys[name], f"{name!r} is no name of a header: that is made of letters, digits and dashes")
-        for value in _whats(node, parts):
+        for value in present(node, parts):
             text = _text(value)
             if text is None and not isinstance(value, nodes.Select | nodes.Drop):
                 problems.add(value.place, f"the header {name!r} is a text; one that reads as something else must be quoted")

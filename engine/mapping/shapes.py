@@ -4,6 +4,8 @@ Checked on the nodes, so that a misspelt delta is told at load and at its line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from . import nodes, words
 from .errors import Problems, suggest
@@ -21,12 +23,11 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
                 for delta in leaves(whole, parts):
                     _check_delta(delta, parts, problems)
         return
-    for whole in wholes(node, parts):
+    for whole in () if section in words.MAY_BE_NOTHING else wholes(node, parts):
         if isinstance(whole, nodes.If):
-            if section not in words.MAY_BE_NOTHING:
-                problems.add(whole.place, f"{section!r} always makes an object: $if belongs to what stands in it")
-            check_shapes(section, whole.body, parts, problems)
-        elif isinstance(whole, nodes.Record):
+            problems.add(whole.place, f"{section!r} always makes an object: $if belongs to what stands in it")
+    for whole in present(node, parts):
+        if isinstance(whole, nodes.Record):
             _check_keys(whole, words.MADE.get(section, whole.keys), f"{section!r} has no key", problems)
             for value in whole.entries.values() if word.makes == "reasons" else ():
                 _check_reason(value, parts, problems)
@@ -38,10 +39,8 @@ def check_shapes(section: str, node: nodes.Node, parts: Mapping[str, nodes.Node]
 
 def _check_reason(node: nodes.Node, parts: Mapping[str, nodes.Node], problems: Problems) -> None:
     """Reasons are counted and shown: what a client has said has no place in them."""
-    for whole in wholes(node, parts):
-        if isinstance(whole, nodes.If):
-            _check_reason(whole.body, parts, problems)
-        elif not isinstance(whole, nodes.Drop) and not (isinstance(whole, nodes.Literal) and isinstance(whole.value, str)):
+    for whole in present(node, parts):
+        if not isinstance(whole, nodes.Drop) and not (isinstance(whole, nodes.Literal) and isinstance(whole.value, str)):
             problems.add(whole.place, "a reason is a text that is written out")
 
 
@@ -68,8 +67,8 @@ def _check_delta(delta: nodes.Node, parts: Mapping[str, nodes.Node], problems: P
         for leaf in leaves(value, parts) if words.DELTAS.get(kind) else ():
             if isinstance(leaf, nodes.Record):
                 _check_keys(leaf, words.DELTAS[kind], f"the delta {kind!r} has no", problems)
-        for whole in wholes(value, parts) if kind in words.DELTA_VALUES else ():
-            _check_value(kind, whole.body if isinstance(whole, nodes.If) else whole, problems)
+        for whole in present(value, parts) if kind in words.DELTA_VALUES else ():
+            _check_value(kind, whole, problems)
 
 
 def _check_value(kind: str, value: nodes.Node, problems: Problems) -> None:
@@ -99,21 +98,31 @@ def _check_keys(record: nodes.Record, known: Iterable[str], complaint: str, prob
             problems.add(place, f"{complaint} {key!r}{suggest(key, known)}")
 
 
-def wholes(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
+def wholes(
+    node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = (), *, through: Any = nodes.Let
+) -> Iterator[nodes.Node]:
     """What a node may turn out to be as a whole: a list is one value, and so is what may be absent ($for, $if, $drop)."""
-    if isinstance(node, nodes.Let):
-        yield from wholes(node.body, parts, using)
+    if isinstance(node, through):
+        yield from wholes(node.body, parts, using, through=through)
     elif isinstance(node, nodes.First):
-        for choice in node.choices:
-            yield from wholes(choice.body if isinstance(choice, nodes.If) else choice, parts, using)
+        for choice in node.choices[:-1]:
+            yield from wholes(choice, parts, using, through=_WHERE_PRESENT)
+        for last in node.choices[-1:]:  # where it is absent, nothing comes behind it
+            yield from wholes(last, parts, using, through=through)
     elif isinstance(node, nodes.Switch):
         for case in [*node.cases.values(), *([node.default] if node.default else [])]:
-            yield from wholes(case, parts, using)
+            yield from wholes(case, parts, using, through=through)
     elif isinstance(node, nodes.Use):
         if node.part in parts and node.part not in using:
-            yield from wholes(parts[node.part], parts, (*using, node.part))
+            yield from wholes(parts[node.part], parts, (*using, node.part), through=through)
     else:
         yield node
+
+
+_WHERE_PRESENT = nodes.Let | nodes.If
+
+present = partial(wholes, through=_WHERE_PRESENT)
+"""What a node may turn out to be as a whole, where it is there."""
 
 
 def leaves(node: nodes.Node, parts: Mapping[str, nodes.Node], using: tuple[str, ...] = ()) -> Iterator[nodes.Node]:
