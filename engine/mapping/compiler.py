@@ -269,17 +269,7 @@ class _Writer:
 
     def _says_null(self, node: nodes.Node) -> bool:
         """Whether a node may be a null that was written by hand."""
-        if isinstance(node, nodes.Literal):
-            return node.value is None
-        if isinstance(node, nodes.If | nodes.Let):
-            return self._says_null(node.body)
-        if isinstance(node, nodes.First):
-            return any(map(self._says_null, node.choices))
-        if isinstance(node, nodes.Switch):
-            return any(map(self._says_null, [*node.cases.values(), *([node.default] if node.default else [])]))
-        return (
-            isinstance(node, nodes.Use) and node.part in self.compiler.parts and self._says_null(self.compiler.parts[node.part])
-        )
+        return any(isinstance(leaf, nodes.Literal) and leaf.value is None for leaf in leaves(node, self.compiler.parts))
 
     def _use(self, node: nodes.Use, sink: Sink) -> list[ast.stmt]:
         return self._use_then(node, lambda part: self.emit(part, sink))
