@@ -92,6 +92,15 @@ def test_what_is_missing_is_no_text(template: str, tmp_path: Path) -> None:
         mapping.request({"null": None, "list": [{}]}, None)  # type: ignore[arg-type]
 
 
+def test_a_switch_may_have_many_cases(tmp_path: Path) -> None:
+    cases = "".join(f"      k{number}: v{number}\n" for number in range(3000))
+    (tmp_path / "own.yaml").write_text(
+        f"extends: complete\nrequest:\n  a:\n    $switch: model\n    $case:\n{cases}    $else: other\n"
+    )
+    mapping = load_mapping("own", [tmp_path, PARENTS])
+    assert [mapping.request({}, model)["a"] for model in ("k0", "k2999", "k")] == ["v0", "v2999", "other"]
+
+
 def test_an_error_from_elsewhere_is_not_explained() -> None:
     assert load("switch").explain(ValueError("elsewhere")) is None
 

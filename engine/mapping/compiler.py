@@ -381,14 +381,14 @@ class _Writer:
         if not isinstance(subject, ast.Name):
             name = self.fresh("case")
             start, subject = [_assign(name, subject)], _load(name)
+        cases = [_case(subject, key, branch(case)) for key, case in node.cases.items()]
         if node.default is None:
             unsaid: ast.stmt = ast.Expr(ast.Call(_load("_nothing_said"), [subject], []))
-            chain = [self._stamp(unsaid, node.subject.place)]
+            other = [self._stamp(unsaid, node.subject.place)]
         else:
-            chain = branch(node.default)
-        for key, case in reversed(node.cases.items()):
-            chain = [ast.If(_equals(subject, key), branch(case) or [ast.Pass()], chain)]
-        return start + chain
+            other = branch(node.default)
+        # As `if`s they would lie each within the one before, and of hundreds that is too deep for Python.
+        return [*start, ast.Match(subject, [*cases, ast.match_case(ast.MatchAs(), None, other or [ast.Pass()])])]
 
     def _use_then(self, node: nodes.Use, body: Callable[[nodes.Node], list[ast.stmt]]) -> list[ast.stmt]:
         part = self.compiler.parts.get(node.part)
@@ -482,8 +482,9 @@ def _dict(entries: Mapping[str, ast.expr]) -> ast.expr:
     return ast.Dict([ast.Constant(key) for key in entries], list(entries.values()))
 
 
-def _equals(subject: ast.Name, key: str) -> ast.expr:
-    """A case's test. Keys are text; one that reads as a JSON word or number also means that value."""
+def _case(subject: ast.Name, key: str, body: list[ast.stmt]) -> ast.match_case:
+    """Keys are text; one that reads as a JSON word or number also means that value."""
     if key in JSON_WORDS or JSON_NUMBER.fullmatch(key):
-        return ast.Compare(ast.Call(_load("_word"), [subject], []), [ast.Eq()], [ast.Constant(key)])
-    return ast.Compare(subject, [ast.Eq()], [ast.Constant(key)])
+        is_it = ast.Compare(ast.Call(_load("_word"), [subject], []), [ast.Eq()], [ast.Constant(key)])
+        return ast.match_case(ast.MatchAs(), is_it, body or [ast.Pass()])
+    return ast.match_case(ast.MatchValue(ast.Constant(key)), None, body or [ast.Pass()])
