@@ -135,10 +135,14 @@ class _Loading:
                 node = nodes.read_node(entry.value, self.problems)
                 if isinstance(node, nodes.Drop) and word.needed == "never":
                     continue  # a parent has it
-                check_shapes(name, node, parts, self.problems)
-                if words.MADE.get(name) is words.ENDPOINT:
-                    check_endpoint(name, node, parts, self.document, self.problems)
-                made[name] = compiler.section(name, word.parameters, node)
+                try:
+                    check_shapes(name, node, parts, self.problems)
+                    if words.MADE.get(name) is words.ENDPOINT:
+                        check_endpoint(name, node, parts, self.document, self.problems)
+                    made[name] = compiler.section(name, word.parameters, node)
+                except RecursionError:
+                    self.problems.add(entry.key, f"{name!r} is nested too deeply, with the parts that it uses")
+                    compiler.used.update(parts)  # which of them it would have used is not known
             elif word.needed == "always" or (word.needed == "translated" and not self._native()):
                 self.problems.add(self._start(), f"the section {name!r} is missing: {word.about}")
         self._check_parts(compiler)

@@ -116,6 +116,8 @@ def compile_template(text: str, names: Collection[str], select: Selection, const
         _check_names(template, text, names)
     except TemplateSyntaxError as error:
         raise TemplateError(f"cannot read the template: {error.message}") from None
+    except RecursionError:
+        raise TemplateError("cannot read the template: it is nested too deeply") from None
     pieces = [piece for output in template.body for piece in (output.nodes if isinstance(output, nodes.Output) else [output])]
     inlined = [_inline(piece, select) for piece in pieces]
     if all(inlined):
