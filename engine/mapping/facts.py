@@ -49,7 +49,7 @@ def read_variants(document: Fields, facts: type, problems: Problems) -> list[Var
 def _variant(pattern: str, entry: Entry, facts: type, problems: Problems) -> Variant | None:
     try:
         names = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         problems.add(entry.key, f"{pattern!r} is no regular expression: {error}")
         return None
     if not isinstance(entry.value, Fields):
