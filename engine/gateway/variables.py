@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, field
 
 from engine.mapping.addresses import NAME, VARIABLE
-from engine.mapping.errors import Source
+from engine.mapping.errors import Source, lines_of
 
 HELD = re.compile("\\$\ue000" + NAME + "\ue001")
 """The same without its brackets."""
@@ -33,7 +33,7 @@ class Readable(Source):
 
     def hide_keys(self) -> None:
         """All that stands behind a word like `api_key`, where the file cannot be read."""
-        for number, line in enumerate(self.original.split("\n"), start=1):
+        for number, line in enumerate(lines_of(self.original), start=1):
             for found in _KEY.finditer(line):
                 self.hide(number, found.end())
 

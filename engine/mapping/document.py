@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .errors import MappingError, Place, Problems, Source
+from .errors import MappingError, Place, Problems, Source, lines_of
 
 JSON_WORDS = {"null": None, "true": True, "false": False}
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
@@ -101,7 +101,7 @@ def read(source: Source, problems: Problems) -> Value:
         problems[:] = [problem for problem in problems if str(problem.place) != str(place)]
         problems.add(*_explain(error, place))
     except yaml.reader.ReaderError as error:
-        before = source.text[: error.position].split("\n")
+        before = lines_of(source.text[: error.position])
         shown = Source(source.name, "\n" * (len(before) - 1) + printable(source.line(len(before))))
         place = Place(shown, len(before), len(before[-1]) + 1)
         problems.add(place, f"the character U+{error.character:04X} cannot stand in YAML")

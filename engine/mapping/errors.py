@@ -1,12 +1,20 @@
 """Where trouble is, what it is, and how an author is told."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 WIDE = 200
 """Characters of a line that are shown: what was written for a machine has no others."""
+
+
+@lru_cache(maxsize=16)  # the files of a mapping, whose lines are asked for thousands of times while it is compiled
+def lines_of(text: str) -> Sequence[str]:
+    """A text's lines as YAML counts them."""
+    return re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +26,8 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of a line, counted from 1; empty past the end."""
-        lines = self.text.split("\n")
-        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+        found = lines_of(self.text)
+        return found[number - 1] if number <= len(found) else ""
 
 
 class Place(NamedTuple):

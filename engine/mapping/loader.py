@@ -11,7 +11,7 @@ from .addresses import NAME, trouble_with_variables
 from .compiler import Compiler
 from .document import Entry, Fields, Scalar, Value, plain, read
 from .endpoints import check_endpoint
-from .errors import MappingError, Place, Problems, Source, shown, suggest, suggest_mapping
+from .errors import MappingError, Place, Problems, Source, lines_of, shown, suggest, suggest_mapping
 from .examples import read_examples
 from .facts import read_facts, read_variants
 from .functions import FUNCTIONS, Function
@@ -50,7 +50,7 @@ def _chain(path: Path, folders: Sequence[Path], problems: Problems) -> list[_Lin
     while True:
         source = Source(shown(path), path.read_text(encoding="utf-8", errors="replace"))
         if (offset := source.text.find("\ufffd")) >= 0:
-            before = source.text[:offset].split("\n")
+            before = lines_of(source.text[:offset])
             problems.add(Place(source, len(before), len(before[-1]) + 1), "this is no UTF-8: save the file in that encoding")
         chain.append(_Link(path, source, _document(source, problems)))
         parent = chain[-1].document.entries.get("extends")
