@@ -613,6 +613,15 @@ def test_bench_holds_mappings_to_their_budget(own: Path) -> None:
     assert "openai-chat: " not in told.output
 
 
+def test_bench_takes_an_example_that_is_given_nothing(own: Path) -> None:
+    example = "{ section: count, expect: {} }"
+    (own / "mappings" / "mine.yaml").write_text(
+        f"extends: openai-chat\ncount: {{ input_tokens: =reply.n }}\nexamples: [ {example} ]\n"
+    )
+    assert ccproxy("check", str(own / "mappings" / "mine.yaml")).exit_code == 0
+    assert ccproxy("bench", "mine").exit_code == 0
+
+
 def test_bench_for_a_script() -> None:
     told = ccproxy("bench", "--json", "gemini")
     found = {one["section"]: one for one in json.loads(told.output)}

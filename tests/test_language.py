@@ -33,13 +33,23 @@ def test_examples(name: str) -> None:
 def test_an_example_that_fails_is_told() -> None:
     mapping = load("templates")
     mapping.examples = [
-        {"about": "wrong", "given": {"model": "m", "request": {}}, "expect": {}},
+        {"about": "wrong", "section": "request", "given": {"model": "m", "request": {}}, "expect": {}},
         {"about": "other", "section": "stream", "given": {}, "expect": [1]},
     ]
     failing, differing = run_examples(mapping)
     assert "templates.yaml:4:" in failing
     assert "there is no value for 'request.a.b'" in failing
     assert "templates: example 2 (other) gives" in differing
+
+
+def test_an_example_compares_as_json_does(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "extends: complete\nrequest: { a: =request.a }\nexamples:\n"
+        "  - { given: { request: { a: 1 }, model: m }, expect: { a: 1, model: m } }\n"
+        "  - { given: { request: { a: 1 } }, expect: { a: true } }\n"
+    )
+    [differing] = run_examples(load_mapping("own", [tmp_path, PARENTS]))
+    assert differing == 'own: example 2 (without a title) gives\n  {"a": 1}\nwhere it says\n  {"a": true}'
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.yaml")), ids=lambda path: path.stem)

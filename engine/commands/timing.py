@@ -18,6 +18,7 @@ from engine.commands.telling import bad, fail, or_fail, tell_json
 from engine.gateway import catalogue, config
 from engine.gateway.providers import folders
 from engine.gateway.translation import translate
+from engine.mapping.examples import arguments
 from engine.wire import jsontext
 
 MODEL = "a-model"
@@ -131,9 +132,7 @@ def _side_by_side(*works: Callable[[], Any]) -> list[float]:
 
 def _samples(mapping: Mapping, section: str) -> list[tuple[Any, ...]]:
     """The arguments of a section's calls: ours, and those of the mapping's own examples."""
-    parameters = mapping.sections[section].parameters
-    given = [example["given"] for example in mapping.examples if example.get("section", "request") == section]
-    own = [tuple((dict.fromkeys(parameters) | names)[name] for name in parameters) for names in given]
+    own = [arguments(example) for example in mapping.examples if example["section"] == section]
     return [*_ours(mapping, section), *own]
 
 

@@ -1,8 +1,7 @@
 """A mapping's own examples: what is given to a section, and what it makes of it."""
 
+import json
 from typing import Any
-
-import orjson
 
 from . import words
 from .document import Fields, Items, Value, plain
@@ -11,7 +10,7 @@ from .mapping import Mapping
 
 
 def read_examples(document: Fields, problems: Problems) -> list[dict[str, Any]]:
-    """The examples of a file (words.EXAMPLE). What is wrong with their form goes to `problems`."""
+    """The examples of a file (words.EXAMPLE), each with a section and what it is given. What is wrong goes to `problems`."""
     examples = document.get("examples")
     if examples is None:
         return []
@@ -20,7 +19,7 @@ def read_examples(document: Fields, problems: Problems) -> list[dict[str, Any]]:
         return []
     for example in examples.items:
         _check(example, problems)
-    return list(plain(examples))
+    return [{"section": "request", "given": {}} | plain(example) for example in examples.items if isinstance(example, Fields)]
 
 
 def _check(example: Value, problems: Problems) -> None:
@@ -59,22 +58,28 @@ def run_examples(mapping: Mapping) -> list[str]:
     for number, example in enumerate(mapping.examples, 1):
         title = f"{mapping.name}: example {number} ({example.get('about', 'without a title')})"
         try:
-            made = _run(mapping, example)
+            made = _json(_run(mapping, example))
         except Exception as error:  # noqa: BLE001 - an example may fail in any way, and is then told with its line
             problem = mapping.explain(error)
             complaints.append(f"{title} fails: {problem.picture() if problem else repr(error)}")
             continue
-        if made != example.get("expect"):
-            complaints.append(f"{title} gives\n  {_json(made)}\nwhere it says\n  {_json(example.get('expect'))}")
+        if made != (expected := _json(example["expect"])):
+            complaints.append(f"{title} gives\n  {made}\nwhere it says\n  {expected}")
     return complaints
 
 
 def _run(mapping: Mapping, example: dict[str, Any]) -> Any:
-    section = mapping.sections.get(example.get("section", "request"))
+    section = mapping.sections.get(example["section"])
     if section is None:
-        raise LookupError(f"there is no section {example.get('section')!r}")
-    return section.function(**dict.fromkeys(section.parameters) | example.get("given", {}))
+        raise LookupError(f"there is no section {example['section']!r}")
+    return section.function(*arguments(example))
+
+
+def arguments(example: dict[str, Any]) -> tuple[Any, ...]:
+    """What the section is given, by position: in Python a name may be another than in the mapping."""
+    return tuple(example["given"].get(name) for name in words.SECTIONS[example["section"]].parameters)
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """In which 1 is not true, and the order of keys is none."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

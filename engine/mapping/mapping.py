@@ -41,11 +41,6 @@ class Section:
         tree: ast.FunctionDef = pickle.loads(self.pickled_tree)
         return tree
 
-    @property
-    def parameters(self) -> Sequence[str]:
-        code = self.function.__code__
-        return code.co_varnames[: code.co_argcount]
-
 
 def _nothing(*_: Any) -> Any:
     raise NotImplementedError

@@ -13,5 +13,10 @@ def pair(left: Any, right: Any = None) -> list[Any]:
     return [left, right]
 
 
+def status(text: str) -> str:
+    """A function that is called as a name of a section is."""
+    return _upper(text)
+
+
 def _upper(text: str) -> str:
     return text.upper()
