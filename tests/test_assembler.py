@@ -326,6 +326,24 @@ def test_S09_fragments_without_a_key_belong_to_their_id_or_to_the_last_call():
     assert blocks(*deltas) == [["R", {"x": 1}], ["W", {"y": 2}]]
 
 
+@pytest.mark.parametrize("keys", [(0, 1), (None, None)])
+def test_G05_one_id_may_be_two_calls(keys):
+    first, second = keys
+    deltas = call('{"x"', key=first, id="a", name="R"), call(":1}", key=first), call('{"y":2}', key=second, id="a", name="R")
+    assert blocks(*deltas) == [["R", {"x": 1}], ["R", {"y": 2}]]
+    assert blocks(*deltas, call('{"y":2}', key=second, id="a", name="R")) == [["R", {"x": 1}], ["R", {"y": 2}]]
+
+
+def test_G05_calls_under_one_id_may_interleave():
+    deltas = (
+        call("{", key=0, id="a", name="R"),
+        call("{", key=1, id="a", name="W"),
+        call('"x":1}', key=0, id="a"),
+        call('"y":2}', key=1, id="a"),
+    )
+    assert blocks(*deltas) == [["R", {"x": 1}], ["W", {"y": 2}]]
+
+
 @pytest.mark.parametrize("name", [None, "", "Read", 7, "Other"])
 def test_S10_the_first_name_counts(name):
     assert blocks(call('{"a"', key=0, id="c", name="Read"), call(":1}", key=0, name=name)) == [["Read", {"a": 1}]]

@@ -228,9 +228,9 @@ class Exchange(Sections):
 
 
 def _with_keys(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """In a whole answer each tool delta is a call of its own, though nothing may tell it from the one before (S09)."""
+    """In a whole answer each tool delta is a call of its own, though nothing may tell it from the one before (S09, G05)."""
     for number, delta in enumerate(deltas):
         tool = delta.get("tool")
-        if isinstance(tool, dict) and not tool.get("id"):
+        if isinstance(tool, dict) and (tool.get("name") or not tool.get("id")):
             tool["key"] = f"call {number}"
     return deltas

@@ -1,13 +1,14 @@
 """Which tool call a fragment belongs to, and what of its arguments may go out.
 
-Providers tell a call by an index that may be null, a float or always 0, by an id that may be missing or come late, or
-by nothing at all (S08 to S10). Their arguments come in fragments, whole, twice, or as something that is no object
-(S11, S12, S35). When a call becomes a block is the assembler's business.
+Providers tell a call by an index that may be null, a float or always 0, by an id that may be missing, come late or be
+another call's too, or by nothing at all (S08 to S10, G05). Their arguments come in fragments, whole, twice, or as
+something that is no object (S11, S12, S35). When a call becomes a block is the assembler's business.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from engine.wire.jsontext import Extent, dumps, loads
@@ -102,6 +103,7 @@ class ToolCalls:
         self._last: ToolCall | None = None
         self._message_id = message_id
         self._taken = set(taken_ids)
+        self._numbers: dict[str, Iterator[int]] = {}  # with which an id that is taken becomes another
         self._names = names or {}
         self._count = 0
 
@@ -118,13 +120,19 @@ class ToolCalls:
         id = "" if id == "null" else id
         fragment = json if isinstance(json, str) else "" if json is None else dumps(json).decode()
 
+        whole = isinstance(json, Mapping)
+        here = self._last if key is None else self._by_key.get(key)
         call = self._by_id.get(id)
-        if call is not None and name and isinstance(json, Mapping) and call.is_complete() and call.differs(fragment):
-            call = ToolCall()  # two whole calls under one id (G05)
-        elif call is None:
-            call = self._last if key is None else self._by_key.get(key)
-            if call is None or _is_another(call, key, id, name, fragment, whole=isinstance(json, Mapping)):
-                call = ToolCall()
+        if call is None:
+            call = here
+            another = call is None or _is_another(call, key, id, name, fragment, whole)
+        elif key is not None and here is not None and here.id == id:
+            call = here
+            another = whole and _is_namesake(call, name, fragment, elsewhere=False)  # a text may be told again
+        else:
+            another = _is_namesake(call, name, fragment, elsewhere=key is not None)
+        if call is None or another:
+            call = ToolCall()
         call.id = call.id or id
         call.name = call.name or name  # never put together from pieces: most servers repeat it (S10)
         self._last = call
@@ -153,10 +161,9 @@ class ToolCalls:
         """The client drops a call whose id came before in the message, and takes one of an earlier turn for that turn's."""
         self._count += 1
         wanted = unique = _FOREIGN.sub("_", id) or f"{self.made_up}_{self._count}"
-        again = 2
+        numbers = self._numbers.setdefault(wanted, count(2))
         while unique in self._taken:
-            unique = f"{wanted}_{again}"
-            again += 1
+            unique = f"{wanted}_{next(numbers)}"
         self._taken.add(unique)
         return unique
 
@@ -177,6 +184,15 @@ def as_object(text: str) -> dict[str, Any]:
 def _decoded_again(text: str) -> Any:
     """The object that was encoded twice; any other text is what it is."""
     return loads(text) if text.lstrip().startswith("{") and _is_json(text) else text
+
+
+def _is_namesake(call: ToolCall, name: str, fragment: str, *, elsewhere: bool) -> bool:
+    """Whether a delta begins another call under the id of this one, `elsewhere`: by another key (G05)."""
+    if not name or not call.name:
+        return False
+    if elsewhere and name != call.name:
+        return True
+    return call.is_complete() and (call.differs(fragment) or (elsewhere and not fragment.strip()))
 
 
 def _is_another(call: ToolCall, key: Any, id: str, name: str, fragment: str, whole: bool) -> bool:
