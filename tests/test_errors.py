@@ -269,6 +269,32 @@ def test_E07_each_sort_of_trouble_has_its_status_and_says_whether_to_try_again(s
     assert (error.status, error.type, error.should_retry) == (expected, TYPES[expected], should_retry)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["Add a rate limit", "Overloaded? Retry in 30 seconds", "billing details", "the model does not exist", "prompt is too long"],
+)
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[{'type': 'string_type', 'loc': ('body', 'messages'), 'msg': 'Input should be a valid string', 'input': [{'text': 'PROMPT'}]}]",
+        "1 validation error for Request\n  Input should be a valid string [type=string_type, input_value='PROMPT', input_type=str]",
+        [{"type": "string_type", "loc": ["body"], "msg": "Input should be a valid string", "input": "PROMPT"}],
+    ],
+    ids=["vllm", "pydantic", "fastapi"],
+)
+def test_E10_a_prompt_that_is_quoted_is_no_reason(message, prompt):
+    quoting = json.loads(json.dumps(message).replace("PROMPT", prompt))
+    error = told(400, quoting, window=200_000)
+    assert (error.status, error.type, error.should_retry, error.retry_after) == (400, "invalid_request_error", None, None)
+    assert "Input should be a valid string" in error.message
+    assert not error.message.startswith("prompt is too long")
+
+
+def test_E10_a_tool_that_is_named_is_no_reason():
+    error = told(400, "Invalid schema for function 'mcp__github__get_rate_limit': array schema missing items.")
+    assert (error.status, error.type) == (400, "invalid_request_error")
+
+
 @pytest.mark.parametrize("status", [413, 429, 200])
 def test_E07_a_request_larger_than_a_minutes_allowance_is_not_tried_again(status):
     words = (

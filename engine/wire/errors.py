@@ -118,7 +118,7 @@ _WORDING = (
         | \bmodel\b.{0,120}(?:does\ not\ exist|not\ found|was\ removed|(?:been|was)\ deprecated|end\ of\ its\ life)""",
     ),
     (REFUSED, r"content[ _](?:filter|management\ policy|policy) | data\ ?inspection\ ?failed | usage\ polic(?:y|ies)"),
-    (THROTTLED, r"rate.?limit | too\ many\ requests"),
+    (THROTTLED, r"\brate.?limit | too\ many\ requests"),
     (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy"),
 )
 
@@ -135,6 +135,9 @@ _WHERE = (
     ("error", "metadata", "raw"), ("error", "message"), ("error",), ("errors", 0, "message"), ("message",), ("detail", 0, "msg"),
     ("detail",), ("title",), ("error_description",), ("base_resp", "status_msg"), ("status_msg",), ("msg",),
 )  # fmt: skip
+
+# Where a validator begins to quote what of the request it refuses, which may speak of anything (E10).
+_QUOTE = r"""[{,]\s*\\?['"]input\\?['"]:|\binput_value="""
 
 _REQUESTED = r"limit:? (\d[\d,]{0,20})\b.{0,60}requested:? (\d[\d,]{0,20})"
 _HOPELESS = "One request alone is more than may be sent in a minute, so waiting does not help; a shorter one does."
@@ -158,7 +161,7 @@ def from_provider(
     """
     said = _said(told.get("message")).replace(key or "\0", "[key]")
     status = _status(status, told)
-    evidence = " ".join(part[:_READ] for part in _evidence(said, told))
+    evidence = " ".join(re.split(_QUOTE, part[:_READ], maxsplit=1)[0] for part in _evidence(said, told))
     message = f"{provider}: {_words(status, said, told)}"
     if too_long := _too_long(status, said, evidence, told, context_window):
         return ApiError(INVALID.status, INVALID.type, f"{too_long}\n{message}")
