@@ -134,6 +134,12 @@ OVERFLOWS = {
     "Requested token count exceeds the model's maximum context length of 8192 tokens. You requested a total of 10000 tokens: 9000 tokens "
     "from the input messages and 1000 tokens for the completion.": (9000, 8192),
     "prompt too long; exceeded max context length by 1119046 tokens": (1319046, 200000),
+    "Unable to submit request because the input token count is 1251952 but model only supports up to 1048576. Reduce the input token "
+    "count and try again. You can also use the CountTokens API to calculate prompt token count and billable characters.": (
+        1251952,
+        1048576,
+    ),
+    "The sum of prompt length (9351.0), query length (0) should not exceed max_num_tokens (8192)": (9351, 8192),
     # The prompt's size is not said: one more than the window is all that is certain.
     "Range of input length should be [1, 983616]": (983617, 983616),
     "Your input exceeds the context window of this model. Please adjust your input and try again.": (200001, 200000),
@@ -145,6 +151,7 @@ OVERFLOWS = {
     "tokens to keep from the initial prompt is greater than the context length": (200001, 200000),
     "invalid params, context window exceeds limit": (200001, 200000),
     "Error: model_context_window_exceeded": (200001, 200000),
+    "Context size has been exceeded.": (200001, 200000),
 }
 
 

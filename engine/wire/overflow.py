@@ -26,10 +26,12 @@ _TOO_LONG = re.compile(
     | context\ window\ exceed(?:ed|s\ limit) | ContextWindowExceededError | model_context_window_exceeded
     | context[_ ]length[_ ]exceeded | token[_ ]limit[_ ]exceeded | too\ many\ tokens | exceeded\ model\ token\ limit
     | input\ token\ count.{0,40}exceeds\ the\ maximum
+    | input\ token\ count\ is\ [\d,]+\ but\ model\ only\ supports
     | prompt\ token\ count\ of\ [\d,]+\ exceeds\ the\ limit
     | reduce\ the\ length\ of\ the\ (?:input\ )?(?:messages|prompt)
     | input\ \([\d,]+\ tokens\)\ is\ longer\ than\ the\ model'?s\ context\ length
-    | greater\ than\ the\ context\ length | context\ the\ overflows
+    | prompt\ length\ \(.{1,60}\ should\ not\ exceed\ max_num_tokens
+    | greater\ than\ the\ context\ length | context\ the\ overflows | context\ size\ has\ been\ exceeded
     | too\ large\ for\ model\ with\ [\d,]+\ maximum\ context\ length
     | configured\ context\ size\ is\ [\d,]+\ tokens
     | range\ of\ input\ length\ should\ be
@@ -54,8 +56,9 @@ _NOT_THIS = re.compile(
 
 _PROMPT = re.compile(
     r"""
-      (?:too\ long:|resulted\ in|prompt\ contains|request\ (?:contains|has)|you\ passed|given:|current\ length\ is)\ (\d{1,12})
-    | (?:prompt\ tokens|input\ token\ count|the\ input|request)\ \((\d{1,12})
+      (?:too\ long: | resulted\ in | prompt\ contains | request\ (?:contains|has) | you\ passed | given:
+      | current\ length\ is | token\ count\ is)\ (\d{1,12})
+    | (?:prompt\ tokens|prompt\ length|input\ token\ count|the\ input|request)\ \((\d{1,12})
     | prompt\ token\ count\ of\ (\d{1,12}) | requested:\ (\d{1,12})
     | (?<!\d)(\d{1,12})\ (?:tokens\ )?(?:in\ the\ messages|from\ the\ input) | (?<!\d)(\d{1,12})\ input\ tokens
     """,
@@ -72,9 +75,10 @@ _ANSWER = re.compile(
 _BOTH = re.compile(r"you requested (?:about |a total of )?(\d{1,12}) tokens", re.IGNORECASE)
 _WINDOW = re.compile(
     r"""
-      (?:context\ (?:length|size|window) | (?:prompt|input)\ length | model\ maximum | tokens\ allowed | limit)
+      (?:context\ (?:length|size|window) | prompt\ length(?!\ \() | input\ length | model\ maximum | tokens\ allowed | limit)
       (?:\ is|\ of|\ only|:)*[ (]*(\d{1,12})
     | model\ with\ (\d{1,12})\ maximum | must\ be\ <=\ (\d{1,12}) | should\ be\ \[\d+,\ (\d{1,12})\] | tokens\ >\ (\d{1,12})
+    | only\ supports\ up\ to\ (\d{1,12}) | max_num_tokens\ \((\d{1,12})
     """,
     re.IGNORECASE | re.VERBOSE,
 )
