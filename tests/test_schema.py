@@ -38,6 +38,7 @@ def test_G01_a_tools_input_is_an_object_with_properties(schema: Any) -> None:
 def test_G01_a_root_that_is_a_reference_is_what_it_names() -> None:
     named = {"A": {"$ref": "#/$defs/B"}, "B": root(a=TEXT)}
     assert clean({"$ref": "#/$defs/A", "$defs": named}) == root(a=TEXT) | {"$defs": named}
+    assert clean({"$ref": "#/$defs/A%3CB%3E", "$defs": {"A<B>": root(a=TEXT)}})["properties"] == {"a": TEXT}
     assert clean({"$ref": "#"}) == root()
     assert clean({"$ref": "https://a.example/schema"}) == root()
 
@@ -96,6 +97,14 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("no_lookaround", root(a={"patternProperties": {"(?<=x)": TEXT, "x": TEXT}}), root(a={"patternProperties": {"x": TEXT}})),
     ("inline_refs", {**root(a={"$ref": "#/$defs/A", "title": "mine"}), "$defs": {"A": TEXT}}, root(a=TEXT | {"title": "mine"})),
     ("inline_refs", root(a={"$ref": "#/definitions/gone"}), root(a={})),
+    (
+        "inline_refs",
+        root(a={"anyOf": [TEXT, NUMBER]}, b={"$ref": "#/properties/a/anyOf/1"}),
+        root(a={"anyOf": [TEXT, NUMBER]}, b=NUMBER),
+    ),
+    ("inline_refs", root(a={"anyOf": [TEXT]}, b={"$ref": "#/properties/a/anyOf/1"}), root(a={"anyOf": [TEXT]}, b={})),
+    ("inline_refs", root(a={"anyOf": [TEXT]}, b={"$ref": "#/properties/a/anyOf/-"}), root(a={"anyOf": [TEXT]}, b={})),
+    ("inline_refs", {**root(a={"$ref": "#/$defs/A%3Cb%2Fc%3E"}), "$defs": {"A<b": {"c>": TEXT}}}, root(a=TEXT)),
     (
         "inline_refs",
         {**root(a={"$ref": "#/$defs/a~1b"}), "$defs": {"a/b": {"items": {"$ref": "#/$defs/c"}}, "c": TEXT}},

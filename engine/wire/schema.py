@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import orjson
 
@@ -146,8 +147,12 @@ def _target(root: Schema, ref: Any) -> Schema:
     if not isinstance(ref, str) or not ref.startswith("#"):
         return {}
     found: Any = root
-    for step in ref.split("/")[1:]:
-        found = _of(dict, found).get(step.replace("~1", "/").replace("~0", "~"))
+    for step in unquote(ref).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list):
+            found = found[int(name)] if re.fullmatch(r"\d{1,9}", name) and int(name) < len(found) else None
+        else:
+            found = _of(dict, found).get(name)
     return _of(dict, found)
 
 
