@@ -129,6 +129,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
         root(a=TEXT, b=TEXT, c=TEXT, required=["a", "b"]) | {"$defs": {"C": {"oneOf": [root(c=TEXT)]}}},
     ),
+    (
+        "no_root_combinators",
+        {
+            "$defs": {"A": root(a=TEXT, required=["a"])},
+            "oneOf": [{"allOf": [{"$ref": "#/$defs/A"}, root(**{name: TEXT}, required=[name])]} for name in "bc"],
+        },
+        root(a=TEXT, b=TEXT, c=TEXT, required=["a"]) | {"$defs": {"A": root(a=TEXT, required=["a"])}},
+    ),
+    (
+        "no_root_combinators",
+        {"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}, root(a=TEXT, required=["a"])]}}, "allOf": [{"$ref": "#/$defs/A"}]},
+        root(a=TEXT) | {"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}, root(a=TEXT, required=["a"])]}}},
+    ),
     ("no_root_combinators", root(a={"anyOf": [TEXT, NUMBER]}), root(a={"anyOf": [TEXT, NUMBER]})),
 ]
 

@@ -19,6 +19,7 @@ import orjson
 
 Kind = TypeVar("Kind")
 Schema = dict[str, Any]
+Merged = tuple[dict[str, Any], list[str]]
 Rule = Callable[[Schema], Schema]
 
 # Where schemas lie in a schema.
@@ -195,42 +196,50 @@ def no_root_combinators(schema: Schema) -> Schema:
     """Alternatives at the root become one object: with the properties of all, requiring what all of them require."""
     if _without(schema, *_COMBINATORS) is schema:
         return schema
-    properties, required = _merged(schema, schema, set())
+    properties, required = _merged(schema, schema, {})
     merged = _without(schema, *_COMBINATORS, "required") | {"properties": properties}
     return merged | {"required": required} if required else merged
 
 
-def _merged(schema: Schema, root: Schema, seen: set[str]) -> tuple[dict[str, Any], list[str]]:
-    """The properties of a schema and all its branches, and the names of those that are always required."""
-    ref = schema.get("$ref")
-    if isinstance(ref, str) and ref not in seen:
-        seen.add(ref)
-        schema = _target(root, ref) | schema
+def _merged(schema: Schema, root: Schema, known: dict[str, Merged]) -> Merged:
+    """The properties of a schema and all its branches, and the names of those that are always required.
+
+    `known` holds what became of references, each of which is followed once.
+    """
     properties = _of(dict, schema.get("properties"))
     required = [name for name in _of(list, schema.get("required")) if isinstance(name, str)]
-    for inner, needed in _branches("allOf", schema, root, seen):
+    together = _branches("allOf", schema, root, known)
+    ref = schema.get("$ref")
+    if isinstance(ref, str):
+        if ref not in known:
+            known[ref] = {}, []  # for where it leads back into itself
+            known[ref] = _merged(_target(root, ref), root, known)
+        together.insert(0, known[ref])
+    for inner, needed in together:
         properties = inner | properties
         required += needed
     for key in ("anyOf", "oneOf"):
-        branches = _branches(key, schema, root, seen)
+        branches = _branches(key, schema, root, known)
         properties = _any_of(inner for inner, _ in branches) | properties
         if branches:
             required += [name for name in branches[0][1] if all(name in needed for _, needed in branches)]
     return properties, list(dict.fromkeys(required))
 
 
-def _branches(key: str, schema: Schema, root: Schema, seen: set[str]) -> list[tuple[dict[str, Any], list[str]]]:
-    return [_merged(branch, root, seen) for branch in _of(list, schema.get(key)) if isinstance(branch, dict)]
+def _branches(key: str, schema: Schema, root: Schema, known: dict[str, Merged]) -> list[Merged]:
+    return [_merged(branch, root, known) for branch in _of(list, schema.get(key)) if isinstance(branch, dict)]
 
 
 def _any_of(alternatives: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The properties of all alternatives. One that is not the same in all is any of what it is."""
-    variants: dict[str, list[Any]] = {}
+    variants: dict[str, dict[str, Any]] = {}
     for properties in alternatives:
         for name, schema in properties.items():
-            if schema not in variants.setdefault(name, []):
-                variants[name].append(schema)
-    return {name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in variants.items()}
+            variants.setdefault(name, {})[repr(schema)] = schema
+    return {
+        name: {"anyOf": list(schemas.values())} if len(schemas) > 1 else next(iter(schemas.values()))
+        for name, schemas in variants.items()
+    }
 
 
 def types_in_branches(schema: Schema) -> Schema:
