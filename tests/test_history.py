@@ -495,6 +495,26 @@ def test_R20_R21_max_tokens_is_within_what_the_provider_takes(asked: int, sent: 
     assert repaired([user("hi")], facts(min_output=16, max_output=8192), max_tokens=asked).request["max_tokens"] == sent
 
 
+@pytest.mark.parametrize("word", ["word ", "1,"], ids=["words", "figures"])
+@pytest.mark.parametrize("asked", [1, 20, 700, 5_000])
+def test_R21_the_longer_the_prompt_the_shorter_the_answer_without_a_leap(asked: int, word: str) -> None:
+    window, step = facts(context=4_000), 5
+    sent = [repaired([user(word * count)], window, max_tokens=asked).request["max_tokens"] for count in range(1, 4_500, step)]
+    assert max(sent) <= asked
+    assert sent[-1] == min(asked, 4_000 // 32), "a provider refuses what does not fit, for which the client compacts"
+    assert all(0 <= more - less <= 3 * step for more, less in pairwise(sent))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "room"), [(1_000, 32_000), (90_000, 24_500), (110_136, 8_932), (127_000, 4_000), (300_000, 4_000)]
+)
+def test_R21_the_answer_has_the_room_that_is_left(prompt: int, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.wire.tokens.estimate", lambda request: prompt)
+    request = {"model": "m", "max_tokens": 32_000, "messages": [user("hi")]}
+    prepared = prepare(request, facts(context=128_000), provider="acme", model="one", size=1_000_000)
+    assert prepared.request["max_tokens"] == room
+
+
 def test_R23_S40_stop_sequences_that_the_provider_does_not_take_are_enforced_here() -> None:
     def split(**words: Any) -> Any:
         prepared = repaired([user("hi")], facts(**words), stop_sequences=["a", "", "b", "c"])

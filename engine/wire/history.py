@@ -181,15 +181,22 @@ def _max_tokens(request: Request, facts: Facts, size: int | None, unasked: int) 
     lowered = asked if facts.max_output is None else min(asked, facts.max_output)
     if facts.context is not None:
         size = len(dumps(request)) if size is None else size
-        if lowered + size // _BYTES_A_TOKEN > facts.context:
-            # Servers count with tokenizers of their own, which may find more.
-            room = facts.context - int(tokens.estimate(request) * 1.15)
-            lowered = min(lowered, room) if room > 0 else lowered
+        if lowered + _at_most(size) > facts.context:  # no byte is more than a token
+            lowered = min(lowered, _room(tokens.estimate(request), facts.context))
     return max(lowered, facts.min_output)
 
 
-_BYTES_A_TOKEN = 2
-"""Fewer than any text has: a request that fits by this measure needs no closer look."""
+def _room(prompt: int, window: int) -> int:
+    """What a prompt of so many tokens leaves of the window for an answer, though the provider may count more of them.
+
+    Where that is next to nothing it is more than there is: to a refusal the client compacts, and a few words are no use to it.
+    """
+    return max(window - _at_most(prompt), (window - prompt) // 2, window // 32)
+
+
+def _at_most(tokens: int) -> int:
+    """How many another tokenizer may find."""
+    return tokens + tokens * 15 // 100
 
 
 def _output_config(config: dict[str, Any] | None, facts: Facts) -> dict[str, Any] | None:
