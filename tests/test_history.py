@@ -5,6 +5,7 @@ import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -103,8 +104,8 @@ def test_R08_a_system_message_never_stands_between_a_call_and_its_result() -> No
     history = [user("hi"), assistant(call("a")), system("Mind."), user(result("a", "ok"), "go on")]
     kept = conversation(history, facts(mid_system="keep"))
     assert kept == [*kept[:2], user(answered("a", "ok")), system("Mind."), user("go on")]
-    folded = conversation(history, facts(merge_roles=False))
-    assert folded[2:] == [user(answered("a", "ok"), "<system-reminder>\nMind.\n</system-reminder>"), user("go on")]
+    folded = conversation(history)
+    assert folded[2:] == [user(answered("a", "ok"), "<system-reminder>\nMind.\n</system-reminder>", "go on")]
 
 
 def test_R08_what_is_already_a_reminder_is_not_wrapped_again_and_an_empty_message_says_nothing() -> None:
@@ -128,11 +129,22 @@ def test_R08_changes_of_tools_in_a_system_message_are_named_as_lost() -> None:
 # Turns
 
 
-def test_R10_neighbours_of_one_role_are_merged_or_left() -> None:
+def test_R10_neighbours_of_one_role_are_merged() -> None:
     history = [user("a"), {"role": "ctx", "content": "b"}, assistant("c"), assistant("d"), user("e")]
     assert conversation(history) == [user("a", "b"), assistant("c", "d"), user("e")]
-    apart = conversation(history, facts(merge_roles=False))
-    assert apart == [user("a"), user("b"), assistant("c"), assistant("d"), user("e")]
+
+
+@pytest.mark.parametrize("roles", [("user",), ("user", "system")], ids=str)
+def test_R10_many_short_messages_are_merged_in_a_moment(roles: tuple[str, ...]) -> None:
+    request = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": role, "content": "a"} for role in roles * (60_000 // len(roles))],
+    }
+    start = perf_counter()
+    prepared = prepare(request, Facts(), provider="acme", model="one")
+    assert perf_counter() - start < 1  # with a new list for each of them: four
+    assert [len(message["content"]) for message in prepared.request["messages"]] == [60_000]
 
 
 def test_empty_texts_are_dropped_and_a_user_who_says_nothing_keeps_the_turn() -> None:
@@ -584,7 +596,6 @@ any_facts = st.builds(
     tool_id_max=st.sampled_from([9, 64]),
     max_stop=st.sampled_from([None, 1]),
     mid_system=st.sampled_from(["keep", "fold"]),
-    merge_roles=st.booleans(),
     user_after_tool=st.booleans(),
     tool_result_images=st.sampled_from(["native", "followup"]),
     reasoning_history=st.sampled_from(["keep", "placeholder", "drop"]),
@@ -607,8 +618,7 @@ def test_R01_R02_R03_R09_R10_any_history_becomes_one_that_a_strict_provider_take
 
     roles = [message["role"] for message in told]
     assert next(role for role in roles if role != "system") == "user"
-    if facts.merge_roles:
-        assert all(role != following for role, following in pairwise(roles))
+    assert all(role != following for role, following in pairwise(roles))
     if facts.mid_system == "fold":
         assert "system" not in roles
 

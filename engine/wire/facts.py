@@ -89,7 +89,6 @@ class Facts:
     mid_system: Literal["keep", "fold"] = _word(
         "quirks", "fold", "A system message between turns: kept in its place, or folded into the user's words.", "R08"
     )
-    merge_roles: bool = _word("quirks", True, "Neighbouring messages of one role are merged.", "R10")
     user_after_tool: bool = _word(
         "quirks", True, "A user message may follow tool results; else a short assistant message goes between.", "R09"
     )

@@ -95,9 +95,7 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
         messages = pair(messages, facts)
     if facts.tool_result_images == "followup" and reader.has_files:
         messages = show_after_results(messages)
-    if facts.merge_roles and len(messages) > 1:
-        messages = turns.merge_roles(messages)
-    messages = turns.user_first(messages)
+    messages = turns.user_first(turns.merge_roles(messages))
     if facts.prefill == "drop":
         messages = _without_prefill(messages, request)
     if facts.reasoning_history == "placeholder" and thinks:

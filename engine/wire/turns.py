@@ -1,6 +1,8 @@
 """Whose turn it is: repairs of the order of a conversation's messages, each for one reason."""
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from engine.wire.blocks import Block, text
@@ -16,27 +18,18 @@ def empty() -> Message:
 
 
 def fold_system(messages: Iterable[Message]) -> list[Message]:
-    """System messages become words of the user (R08): at the end of the message before, as far as it is the user's.
+    """System messages become words of the user (R08), which `merge_roles` puts behind what else the user says.
 
     They stay where they are in the conversation: in the system prompt they would change its head, and no cache would hold.
     """
-    folded: list[Message] = []
-    for message in messages:
-        if message["role"] != "system":
-            folded.append(message)
-            continue
-        reminder = _reminder(message["content"])
-        if folded and folded[-1]["role"] == "user":
-            folded[-1] = {"role": "user", "content": [*folded[-1]["content"], reminder]}
-        else:
-            folded.append({"role": "user", "content": [reminder]})
-    return folded
+    return [_reminder(message["content"]) if message["role"] == "system" else message for message in messages]
 
 
-def _reminder(content: list[Block]) -> Block:
+def _reminder(content: list[Block]) -> Message:
     words = "\n\n".join(block["text"] for block in content)
     reminder = text(words if _is_reminder(words.strip()) else f"{_REMINDER}\n{words}\n{_REMINDER_END}")
-    return reminder | {key: value for key, value in content[-1].items() if key == "cache_control"}
+    marks = {key: value for key, value in content[-1].items() if key == "cache_control"}
+    return {"role": "user", "content": [reminder | marks]}
 
 
 def _is_reminder(words: str) -> bool:
@@ -45,15 +38,12 @@ def _is_reminder(words: str) -> bool:
 
 def merge_roles(messages: Iterable[Message]) -> list[Message]:
     """Neighbours of one role become one message (R10)."""
-    merged: list[Message] = []
-    role = None
-    for message in messages:
-        if message["role"] == role:
-            merged[-1] = {"role": role, "content": [*merged[-1]["content"], *message["content"]]}
-        else:
-            merged.append(message)
-            role = message["role"]
-    return merged
+    neighbours = (list(group) for _, group in groupby(messages, itemgetter("role")))
+    return [group[0] if len(group) == 1 else _merged(group) for group in neighbours]
+
+
+def _merged(messages: list[Message]) -> Message:
+    return messages[0] | {"content": [block for message in messages for block in message["content"]]}
 
 
 def user_first(messages: list[Message]) -> list[Message]:
