@@ -46,20 +46,6 @@ def test_G01_a_root_that_is_a_reference_is_what_it_names() -> None:
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("plain", {"$schema": "x", "$id": "y", **root(a={"$comment": "z", **TEXT})}, root(a=TEXT)),
     ("const_to_enum", root(a={"const": 1}, b={"items": {"const": None}}), root(a={"enum": [1]}, b={"items": {"enum": [None]}})),
-    ("nullable_types", root(a={"type": ["string", "null"]}), root(a={"type": "string", "nullable": True})),
-    ("nullable_types", root(a={"type": ["string", "number"]}), root(a={"anyOf": [TEXT, NUMBER]})),
-    ("nullable_types", root(a={"type": ["null"]}), root(a={"nullable": True})),
-    ("nullable_types", root(a={"anyOf": [TEXT, {"type": "null"}]}), root(a={"type": "string", "nullable": True})),
-    (
-        "nullable_types",
-        root(a={"oneOf": [TEXT, NUMBER, {"type": "null"}], "title": "A"}),
-        root(a={"oneOf": [TEXT, NUMBER], "title": "A", "nullable": True}),
-    ),
-    (
-        "no_additional_properties",
-        {**root(a={"type": "object", "additionalProperties": TEXT}), "additionalProperties": False},
-        root(a={"type": "object"}),
-    ),
     ("no_property_names", root(a={"type": "object", "propertyNames": TEXT}), root(a={"type": "object"})),
     (
         "array_items",

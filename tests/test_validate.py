@@ -179,7 +179,7 @@ def places(value: Any) -> list[list[Any]]:
 
 @pytest.mark.parametrize("value", [None, True, 7, 0.5, "x", [], {}, [7], [{}], {"type": "text"}, {"type": 7}], ids=repr)
 def test_what_passes_can_be_prepared_whatever_stands_in_any_of_its_places(value: Any) -> None:
-    facts = Facts(schema=("inline_refs", "plain", "nullable_types"))
+    facts = Facts(schema=("inline_refs", "plain", "array_items"))
     for *path, last in places(FULL):
         request = within = copy.deepcopy(FULL)
         for step in path:

@@ -267,32 +267,6 @@ def const_to_enum(schema: Schema) -> Schema:
     return _without(schema, "const") | {"enum": [schema["const"]]} if "const" in schema else schema
 
 
-def nullable_types(schema: Schema) -> Schema:
-    """Several types become one; `null` among types or alternatives becomes OpenAPI's `nullable`."""
-    types = schema.get("type")
-    if isinstance(types, list):
-        others: list[Any] = [{"type": type} for type in types if type != "null"]
-        schema = _alternatives("anyOf", _without(schema, "type"), others, len(others) < len(types))
-    for key in ("anyOf", "oneOf"):
-        branches = schema.get(key)
-        if isinstance(branches, list) and {"type": "null"} in branches:
-            others = [branch for branch in branches if branch != {"type": "null"}]
-            schema = _alternatives(key, _without(schema, key), others, nullable=True)
-    return schema
-
-
-def _alternatives(key: str, schema: Schema, branches: list[Any], nullable: bool) -> Schema:
-    if len(branches) == 1 and isinstance(branches[0], dict):
-        schema = branches[0] | schema
-    elif branches and key not in schema:
-        schema = schema | {key: branches}
-    return schema | {"nullable": True} if nullable else schema
-
-
-def no_additional_properties(schema: Schema) -> Schema:
-    return _without(schema, "additionalProperties", "unevaluatedProperties")
-
-
 def no_property_names(schema: Schema) -> Schema:
     return _without(schema, "propertyNames")
 
@@ -348,8 +322,6 @@ RULES: dict[str, Rule] = WHOLE | {
     for rule in (
         plain,
         const_to_enum,
-        nullable_types,
-        no_additional_properties,
         no_property_names,
         array_items,
         tuple_items,
