@@ -106,11 +106,17 @@ def _messages(request: Request, facts: Facts, reader: BlockReader, lost: dict[st
 
 
 def _refuse_new_image(messages: list[Message]) -> None:
-    """The newest message may ask about an image that the model cannot see (R27); older ones have been answered."""
-    content = messages[-1].get("content")
+    """The newest message may ask about an image that the model cannot see (R27); older ones have been answered.
+
+    Behind it the system may have spoken, as it does in most requests of Claude Code.
+    """
+    newest = len(messages) - 1
+    while newest and messages[newest]["role"] == "system":
+        newest -= 1
+    content = messages[newest].get("content")
     for place, block in enumerate(content if isinstance(content, list) else ()):
         if block.get("type") == "image":
-            where = f"messages.{len(messages) - 1}.content.{place}"
+            where = f"messages.{newest}.content.{place}"
             raise ApiError(
                 400, "invalid_request_error", f"{where}: this model cannot see images; leave it out, or ask another model"
             )
