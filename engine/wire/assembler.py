@@ -28,18 +28,6 @@ STOP_REASONS = (
     "model_context_window_exceeded",
 )
 _STRONGER_THAN_TOOLS = ("max_tokens", "refusal", "model_context_window_exceeded")
-_ERROR_TYPES = (
-    "invalid_request_error",
-    "authentication_error",
-    "billing_error",
-    "permission_error",
-    "not_found_error",
-    "request_too_large",
-    "rate_limit_error",
-    "timeout_error",
-    "api_error",
-    "overloaded_error",
-)
 PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 """What the tokens of a prompt are counted under."""
 
@@ -52,8 +40,7 @@ class Assembler:
 
     `started`: message_start has gone out. Before that, trouble is told by `failure` alone and not as an event, so that
     it can still become an HTTP status, or another provider's answer.
-    `failure`: `type` and `message` as the client is to be told them, beside them all else that the provider said,
-    and what it said as it came under `told`.
+    `failure`: `type` and `message`, as the client is to be told them.
     `stopped`: a stop sequence that is enforced here was met; nothing more is wanted of the provider.
     `usage`: what is known of it, by the words of the usage delta.
     `blocks`: what is written, with the events that wait to be taken.
@@ -86,7 +73,7 @@ class Assembler:
         show_thinking: whether the client sees it, or only its signature. words_last: no thinking comes behind the last words,
         which `claude -p` would take for the answer. single_call: the first call is all that is told.
         """
-        self.failure: dict[str, Any] | None = None
+        self.failure: dict[str, str] | None = None
         self.stopped = False
         self.usage: dict[str, int] = {}
         self.continuation: Any = None
@@ -293,13 +280,9 @@ class Assembler:
             if not self.started:
                 self._message["usage"] = self._known_usage()
 
-    def _hear_error(self, error: Any) -> None:
-        if not error:
-            return
-        told = error if isinstance(error, dict) else {"message": error}
-        type, message = told.get("type"), told.get("message")
-        type = type if type in _ERROR_TYPES else "api_error"
-        self._break_off(type, message if _is_text(message) else f"the provider reported an error: {error}", told)
+    def _hear_error(self, error: Mapping[str, str]) -> None:
+        """An error of the provider's, in Anthropic's words already (errors.py)."""
+        self._break_off(error["type"], error["message"])
 
     _EVERYTHING: ClassVar[Mapping[str, Callable[["Assembler", Any], None]]] = {
         "text": _hear_text,
@@ -422,17 +405,16 @@ class Assembler:
             known["output_tokens_details"] = {"thinking_tokens": told["thinking_tokens"]}
         return known
 
-    def _break_off(self, type: str, message: str, told: Mapping[str, Any] | None = None) -> None:
+    def _break_off(self, type: str, message: str) -> None:
         self._hears = self._NOTHING
-        self.failure = {**(told or {}), "type": type, "message": message, "told": told or {}}
+        self.failure = {"type": type, "message": message}
         if self.started:
             self._content.break_off()
             self._tell_failure()
 
     def _tell_failure(self) -> None:
         if self.failure is not None:
-            error = {"type": self.failure["type"], "message": self.failure["message"]}
-            self.blocks.emit({"type": "error", "error": error})
+            self.blocks.emit({"type": "error", "error": self.failure})
             self._ended = True
 
 
