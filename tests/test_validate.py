@@ -49,6 +49,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         content({"type": "document", "source": {"type": "content", "content": [1]}}),
         f"messages.1.content.0.source.content.0: {DICTIONARY}",
     ),
+    ({"messages": [{"role": "system", "output_config": "x"}]}, f"messages.0.output_config: {DICTIONARY}"),
+    ({"messages": [{"role": "system", "output_config": {"effort": 3}}]}, f"messages.0.output_config.effort: {TEXT}"),
     (content({"type": "tool_result"}), "messages.1.content.0.tool_use_id: Field required"),
     (content({"type": "tool_result", "tool_use_id": "a", "content": 7}), f"messages.1.content.0.content: {LIST}"),
     (
@@ -126,6 +128,7 @@ FULL: dict[str, Any] = {
     "messages": [
         {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "x"}}]},
         {"role": "system", "content": [{"type": "tool_addition", "tool": {"type": "tool_reference", "name": "b"}}]},
+        {"role": "system", "content": "x", "output_config": {"effort": "low"}},
         {
             "role": "assistant",
             "content": [

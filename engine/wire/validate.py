@@ -78,7 +78,8 @@ _MESSAGE = tagged(
     "role",
     {
         **dict.fromkeys(("user", "assistant", "ctx", "msg"), _SPOKEN),
-        "system": fields({}, {"content": _CONTENT}),  # one that only changes tools or effort has none
+        # One that only changes tools or effort has no content.
+        "system": fields({}, {"content": _CONTENT, "output_config": fields({}, {"effort": str})}),
     },
     fields({"role": one_of("user", "assistant"), "content": _CONTENT}),
 )
