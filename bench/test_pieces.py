@@ -94,8 +94,8 @@ def test_estimate(benchmark: Any, name: str) -> None:
 @large
 @pytest.mark.benchmark(group="tokens: counted by the vocabulary")
 def test_count(benchmark: Any, name: str) -> None:
-    assert tokens.count(REQUESTS[name], "o200k").exact  # which loads it
-    assert benchmark(tokens.count, REQUESTS[name], "o200k").tokens > 5
+    tokens.count(REQUESTS[name], "o200k")  # which loads it
+    assert benchmark(tokens.count, REQUESTS[name], "o200k") > 5
 
 
 @large

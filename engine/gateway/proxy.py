@@ -235,7 +235,7 @@ class _Call:
         made = self._translation(request, self._attempts(request).first)
         counted = await self._counted_there(made)
         if counted is None:
-            counted = tokens.count(made.request, made.facts.tokenizer).tokens
+            counted = tokens.count(made.request, made.facts.tokenizer)
         await self.answer.json(200, {"input_tokens": counted})
 
     async def _counted_there(self, made: Translation) -> int | None:

@@ -228,7 +228,7 @@ class BlockReader:
     def _unknown_said(self, block: Block) -> list[Block]:
         return self._unknown(block) if block["type"].endswith("_result") else self._dropped(block)
 
-    # What a system message changes
+    # What is left out
 
     def _dropped(self, block: Block) -> list[Block]:
         self._lost[block["type"]] = "the provider knows nothing like it"

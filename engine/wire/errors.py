@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from . import waiting
+from engine.wire import waiting
 
 LONGEST_WORDS = 1_000
 # An error that goes on longer than this quotes something.
@@ -163,7 +163,7 @@ def from_provider(
     status = _status(status, told)
     evidence = " ".join(re.split(_QUOTE, part[:_READ], maxsplit=1)[0] for part in _evidence(said, told))
     message = f"{provider}: {_words(status, said, told)}"
-    if too_long := _too_long(status, said, evidence, told, context_window):
+    if too_long := _too_long(status, evidence, told, context_window):
         return ApiError(INVALID.status, INVALID.type, f"{too_long}\n{message}")
     if _more_than_allowed(evidence):
         return ApiError(INVALID.status, INVALID.type, f"{message}\n{_HOPELESS}", should_retry=False)
@@ -211,7 +211,7 @@ def _at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 def _words(status: int, said: str, told: Mapping[str, Any]) -> str:
     """What the client is told after the provider's name."""
-    from .redact import redact  # its patterns take a while to compile, and nothing may go wrong
+    from engine.wire.redact import redact  # its patterns take a while to compile, and nothing may go wrong
 
     if _is_page(said):
         title = re.search(r"(?is)<(title|h1)[^>]{0,200}>(.{0,200}?)</\1>", said[:_READ])
@@ -256,10 +256,10 @@ def _evidence(said: str, told: Mapping[str, Any]) -> Iterator[str]:
     yield said
 
 
-def _too_long(status: int, said: str, evidence: str, told: Mapping[str, Any], context_window: int | None) -> str | None:
+def _too_long(status: int, evidence: str, told: Mapping[str, Any], context_window: int | None) -> str | None:
     if status in {401, 402, 403, 404, 429}:
         return None
-    from . import overflow  # as above
+    from engine.wire import overflow  # as above
 
     # A prompt too long for a server in front of the model is refused without a body.
     if status in {400, 413} and all(value in (None, "") for value in told.values()):

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-from .jsontext import dumps, loads
+from engine.wire.jsontext import dumps, loads
 
 _MARK = "ccproxy1."
 

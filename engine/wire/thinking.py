@@ -31,7 +31,7 @@ def is_on(thinking: dict[str, Any]) -> bool:
 def unasked(request: dict[str, Any], thinking: dict[str, Any]) -> int:
     """How many tokens of thinking go before the answer, of a model that thinks in this form though it was asked not to.
 
-    As many as a budget has that stands for the same effort (T12). None where it does not think, or was asked to: what it
+    As many as a budget has that stands for the same effort (T12). 0 where it does not think, or was asked to: what it
     thinks is then among the `max_tokens` that the client asked for.
     """
     if not is_on(thinking) or asked(request) != "none":

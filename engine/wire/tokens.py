@@ -2,11 +2,11 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import pictures
-from .jsontext import dumps
-from .recurring import once
+from engine.wire import pictures
+from engine.wire.jsontext import dumps
+from engine.wire.recurring import once
 
 _ENCODINGS = {"o200k": "o200k_base", "cl100k": "cl100k_base"}
 
@@ -19,22 +19,15 @@ _PIXELS, _PICTURE = 750, 1_600
 _PAGE, _PAGE_BYTES = 2_000, 75_000
 
 
-class Count(NamedTuple):
-    """How many tokens, and whether the text among them was counted by the vocabulary rather than estimated."""
-
-    tokens: int
-    exact: bool
-
-
-def count(request: dict[str, Any], tokenizer: str) -> Count:
+def count(request: dict[str, Any], tokenizer: str) -> int:
     """The tokens of an Anthropic request: its system prompt, messages and tools.
 
     `tokenizer` is `o200k`, `cl100k` or `estimate`. Pictures and documents are counted by Anthropic's rules either way.
     """
     if tokenizer not in _ENCODINGS:
-        return Count(estimate(request), exact=False)
+        return estimate(request)
     texts, rest = _taken_apart(request)
-    return Count(rest + _counted(texts, tokenizer), exact=True)
+    return rest + _counted(texts, tokenizer)
 
 
 def estimate(request: dict[str, Any]) -> int:
