@@ -8,9 +8,10 @@ import shlex
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import zlib
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 
 from engine.gateway import addresses, connection, upstream
 from engine.wire.errors import ApiError
-from tests.providers import CLOSE, HALF_CLOSE, OK, RESET, STAY, Part, Provider, There, Visit, listening, on_both_loops
+from tests.providers import CLOSE, HALF_CLOSE, OK, RESET, SECONDS, STAY, Part, Provider, There, Visit, listening, on_both_loops
 from tests.running import free_port
 
 STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -1024,35 +1025,67 @@ async def test_a_host_that_cannot_be(host: str) -> None:
     assert host in error.message
 
 
-def resolving(addresses_of_it: list[tuple[str, int]], host: str = ".example") -> None:
-    """Have this loop find these addresses for names that end so."""
-    loop: Any = asyncio.get_running_loop()
-    resolve = loop.getaddrinfo
+def looking_up(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], list[tuple[str, int]]]) -> None:
+    """Have names looked up so, each in whatever thread that is."""
+    look_up = socket.getaddrinfo
 
-    async def getaddrinfo(name: str, port: int, **hints: Any) -> list[Any]:
-        if not name.endswith(host):
-            return list(await resolve(name, port, **hints))
-        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address, _ in addresses_of_it]
-        return [(family, socket.SOCK_STREAM, 6, "", it) for family, it in zip(families, addresses_of_it, strict=True)]
+    def getaddrinfo(name: str, port: int, *args: Any, **hints: Any) -> list[Any]:
+        if hints.get("flags") == socket.AI_NUMERICHOST or name == "127.0.0.1":
+            return list(look_up(name, port, *args, **hints))
+        found = find(name)
+        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address, _ in found]
+        return [(family, socket.SOCK_STREAM, 6, "", it) for family, it in zip(families, found, strict=True)]
 
-    loop.getaddrinfo = getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@on_both_loops
+async def test_a_name_that_nobody_answers_for_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lookup is one for all who ask; who leaves ends it for nobody else, and all the others are told the same."""
+    asked: list[str] = []
+    is_over = threading.Event()
+
+    def find(name: str) -> list[tuple[str, int]]:
+        asked.append(name)
+        if name == "stuck.example":
+            is_over.wait(SECONDS)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [("127.0.0.1", provider.port)]
+
+    looking_up(monkeypatch, find)
+    async with Provider([0.05, OK]) as provider:
+        try:
+            stuck, there = provider.upstream("http://stuck.example"), provider.upstream("http://good.example")
+            waiting = [asyncio.create_task(told(ask(stuck))) for _ in range(40)]
+            answers = await asyncio.gather(*(ask(there) for _ in range(20)))
+            waiting[0].cancel()
+            await asyncio.wait(waiting[:1])
+        finally:
+            is_over.set()
+        errors = await asyncio.gather(*waiting[1:])
+        assert {body for _, _, body in answers} == {b"hi"}
+        assert waiting[0].cancelled()
+        assert {error.message for error in errors} == {"p: cannot connect to stuck.example: Temporary failure in name resolution"}
+        assert asked.count("stuck.example") == 1
+        await told(ask(stuck))
+        assert asked.count("stuck.example") == 2
 
 
 @pytest.mark.parametrize("family", ["127.0.0.1", "::1"])
 @on_both_loops
-async def test_of_two_addresses_the_first_refuses(family: str) -> None:
+async def test_of_two_addresses_the_first_refuses(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Provider(OK) as provider:
-        resolving([(family, free_port()), ("127.0.0.1", provider.port)])
+        looking_up(monkeypatch, lambda name: [(family, free_port()), ("127.0.0.1", provider.port)])
         there = provider.upstream("http://two.example")
         assert (await ask(there))[2] == b"hi"
 
 
 @on_both_loops
-async def test_of_two_addresses_the_first_is_dead() -> None:
+async def test_of_two_addresses_the_first_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Provider(OK) as provider:
         with deaf() as port:
             before = open_files()
-            resolving([("127.0.0.1", port), ("127.0.0.1", provider.port)])
+            looking_up(monkeypatch, lambda name: [("127.0.0.1", port), ("127.0.0.1", provider.port)])
             there = provider.upstream("http://two.example")
             assert (await ask(there))[2] == b"hi"
             there.close()
@@ -1068,8 +1101,8 @@ async def test_of_two_addresses_the_first_is_dead() -> None:
 
 
 @on_both_loops
-async def test_both_addresses_refuse() -> None:
-    resolving([("::1", free_port()), ("127.0.0.1", free_port())])
+async def test_both_addresses_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    looking_up(monkeypatch, lambda name: [("::1", free_port()), ("127.0.0.1", free_port())])
     there = There("http://two.example")
     error = await told(there.post("http://two.example/x", {}, b""))
     assert (error.status, error.type, error.should_retry) == (500, "api_error", None)
@@ -1201,11 +1234,11 @@ async def test_TLS_with_an_address_of_IPv6(certificates: Certificates) -> None:
 
 
 @on_both_loops
-async def test_TLS_with_a_name_that_ends_in_a_dot(certificates: Certificates) -> None:
+async def test_TLS_with_a_name_that_ends_in_a_dot(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     """As names in a cluster are written whole; no certificate has the dot."""
     with certificates.trusted():
         async with Provider(OK, tls=certificates.server("good")) as provider:
-            resolving([("127.0.0.1", provider.port)], host="provider.test.")
+            looking_up(monkeypatch, lambda name: [("127.0.0.1", provider.port)])
             assert (await ask(provider.upstream(f"https://provider.test.:{provider.port}/v1")))[2] == b"hi"
 
 
@@ -1605,9 +1638,9 @@ async def test_a_proxy_that_cannot_be_asked_is_told_when_it_is_needed(proxy: str
     ],
 )
 @on_both_loops
-async def test_where_no_proxy_is_asked(base_url: str, named: dict[str, str]) -> None:
+async def test_where_no_proxy_is_asked(base_url: str, named: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     async with Provider(OK) as provider:
-        resolving([("127.0.0.1", provider.port)])
+        looking_up(monkeypatch, lambda name: [("127.0.0.1", provider.port)])
         with environment(**named):
             assert (await ask(provider.upstream(base_url.format(port=provider.port))))[2] == b"hi"
         assert lines_of(provider.heads[0])[""] == "POST / HTTP/1.1"

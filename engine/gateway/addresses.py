@@ -5,11 +5,14 @@ import ipaddress
 import os
 import socket
 import ssl
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, wrap_future
 from base64 import b64encode
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -110,11 +113,17 @@ def is_loopback(host: str) -> bool:
 
 # Connecting
 
+Infos = list[tuple[Any, ...]]
+"""As `socket.getaddrinfo` gives them."""
+
+_lookups: dict[tuple[str, int], Future[Infos]] = {}
+"""Those that run."""
+
 
 async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None) -> socket.socket:
     """A connection to there, through the proxy where there is one. Raises OSError."""
     through = proxy.origin if proxy else origin
-    infos = await loop.getaddrinfo(through.host, through.port, type=socket.SOCK_STREAM)
+    infos = await _resolved(through.host, through.port)
     try:
         connected = await start_connection(infos, happy_eyeballs_delay=SECOND_FAMILY, loop=loop)
     except OSError as error:
@@ -127,6 +136,36 @@ async def connect(loop: AbstractEventLoop, origin: Origin, proxy: Address | None
         connected.close()
         raise
     return connected
+
+
+async def _resolved(host: str, port: int) -> Infos:
+    """What a host's name stands for. Raises OSError, and UnicodeError for what cannot be a name."""
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return await wrap_future(_lookup(host, port))
+
+
+def _lookup(host: str, port: int) -> Future[Infos]:
+    """A lookup that runs already, else one in a thread of its own.
+
+    uvloop looks up two names at a time: two whose servers say nothing would stop all others. And a process that ends would wait
+    for asyncio's threads.
+    """
+    lookup = _lookups.get((host, port))
+    if lookup is None:
+        lookup = Future()
+        lookup.set_running_or_notify_cancel()  # one who waits no longer does not end it for the others
+        Thread(target=_look_up, args=(host, port, lookup), name=f"looks up {host}", daemon=True).start()
+        _lookups[host, port] = lookup
+        lookup.add_done_callback(lambda _: _lookups.pop((host, port)))
+    return lookup
+
+
+def _look_up(host: str, port: int, lookup: Future[Infos]) -> None:
+    try:
+        lookup.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except Exception as error:  # noqa: BLE001 - it is raised where the lookup is waited for
+        lookup.set_exception(error.with_traceback(None))  # which would hold the lookup, and that the error
 
 
 def _why_not(error: OSError, to: Origin, *, is_proxy: bool) -> str:
