@@ -246,6 +246,46 @@ async def test_a_provider_that_closes_what_it_kept_is_connected_to_anew(end: str
         assert len(provider.visits) == 3
 
 
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+@on_both_loops
+async def test_connections_that_were_given_up_unheard_are_no_failure(end: str) -> None:
+    """As a firewall gives up what has been quiet: all that were kept, which only who asks by them is told."""
+    served: set[Visit] = set()
+
+    async def answer_once(visit: Visit) -> None:
+        await visit.do(end if visit in served else OK)
+        served.add(visit)
+
+    async with Provider([0.02, answer_once]) as provider:
+        there = provider.upstream()
+        await asyncio.gather(*(ask(there) for _ in range(8)))
+        done = []
+        for reply in await asyncio.gather(*(there.post(there.url, {}, b"{}", lambda: done.append(1)) for _ in range(8))):
+            assert await reply.read() == b"hi"
+        assert len(done) == 8
+        assert len(provider.visits) == 16
+
+
+@pytest.mark.parametrize("answer", [[b"HTTP/1.1 2", CLOSE], [head(status="103 Early Hints"), RESET], [b"what is this"], [STAY]])
+@on_both_loops
+async def test_what_fails_by_a_connection_that_was_kept_is_not_asked_for_again(answer: list[Part]) -> None:
+    async with Provider(OK, [*answer[:1], 0.01, *answer[1:]]) as provider:
+        there = provider.upstream(silence=0.2)
+        await ask(there)
+        await told(ask(there))
+        assert len(provider.heads) == 2
+
+
+@on_both_loops
+async def test_who_gives_up_a_new_connection_too_has_failed() -> None:
+    async with Provider(OK, RESET) as provider:
+        there = provider.upstream()
+        await ask(there)
+        error = await told(ask(there))
+        assert (error.status, error.type, error.should_retry) == (500, "api_error", True)
+        assert (len(provider.heads), len(provider.visits)) == (3, 2)
+
+
 @on_both_loops
 async def test_connections_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "KEEP", 0.2)

@@ -41,13 +41,15 @@ class Reply:
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
     which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
     body that wait to be read. `waited`: the seconds for which somebody has waited for it. `heard`, if any, is told of each piece.
-    `unpack`, if any, makes of a compressed piece what was compressed.
+    `unpack`, if any, makes of a compressed piece what was compressed. `is_stale`: nothing has come, by a connection that was kept
+    and is no more, so that the provider may have given it up before it was asked (RFC 9112, 9.3.1).
     """
 
     def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
         self.status = 0
         self.is_whole = False
         self.has_begun = False
+        self.is_stale = False
         self.unread = 0
         self.waited = 0.0
         self.heard: Callable[[bytes], None] | None = None
@@ -89,8 +91,8 @@ class Reply:
         return "json" not in said and "html" not in said
 
     async def begin(self) -> None:
-        """Wait for the status and the headers. Raises what `told` makes of it where none come."""
-        while not self.has_begun:
+        """Wait for the status and the headers, unless it `is_stale`. Raises what `told` makes of it where none come."""
+        while not self.has_begun and not self.is_stale:
             await self._more()
 
     async def next(self) -> bytes:
@@ -295,6 +297,7 @@ class Connection(asyncio.Protocol):
         if self._reply:
             is_over = error is None and self._reply.ends_with_the_connection
             broken = ConnectionResetError(str(error or "it was closed before the answer was whole"))
+            self._reply.is_stale = self._is_kept and not self._header_bytes and not self._reply.has_begun
             self._end(None if is_over else broken)
         self._on_end(self)
 

@@ -57,12 +57,19 @@ class Upstream:
         return self._request("GET", url, headers, b"")
 
     async def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, meanwhile: Callable[[], object] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        meanwhile: Callable[[], object] | None = None,
+        *,
+        anew: bool = False,
     ) -> Reply:
         try:
             to = address(url)
             begin = head(method, to, {**_HEADERS, **headers}, len(body), self._proxy)
-            connection = self._kept(to.origin) or await self._connect(to.origin)
+            connection = (not anew and self._kept(to.origin)) or await self._connect(to.origin)
         except (OSError, ValueError) as error:
             raise unreachable(self.provider, url, error) from error
         reply = connection.ask(begin, body, partial(unreachable, self.provider, url))
@@ -73,6 +80,8 @@ class Upstream:
         except BaseException:
             connection.close()
             raise
+        if reply.is_stale:
+            return await self._request(method, url, headers, body, anew=True)
         if 300 <= reply.status < 400:
             connection.close()
             raise _redirected(self.provider, url, reply.status, reply.headers.get("location", ""))
@@ -155,7 +164,6 @@ def unreachable(provider: str, url: str, error: Exception) -> ApiError:
     if isinstance(error, TimeoutError):
         return ApiError(504, "timeout_error", f"{provider}: no connection to {host} within the time allowed")
     if isinstance(error, ConnectionError) and error.errno in _BROKEN:
-        # A connection that was kept for the next request may be closed at the moment of the next request.
         words = redact(str(error)) or "it was closed"
         return ApiError(500, "api_error", f"{provider}: the connection to {host} broke: {words}", should_retry=True)
     words = (isinstance(error, OSError) and error.strerror) or redact(str(error))
