@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.gateway.answer import Answer as ToClient
 from engine.gateway.metrics import Call
-from engine.gateway.settings import Config
+from engine.gateway.settings import Config, ProviderConfig
 from server import Application
+from tests.providers import CLOSE, RESET, Part, Provider, on_both_loops
 from tests.running import proxy, running
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
@@ -196,6 +198,64 @@ def test_a_client_that_leaves_is_no_error(tmp_path: Path, upstream: Upstream) ->
         status, text = ask(address, "GET", "/status")[2], ask(address, "GET", "/metrics")[2]
     assert (status["total"]["requests"], status["total"]["errors"], status["running"]) == (1, 0, [])
     assert metric(text, "ccproxy_requests_total", status="499") == 1
+
+
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+def candidate(reason: str, text: str = "", **more: str) -> bytes:
+    """The last event of a stream, in Gemini's format."""
+    told = {"content": {"parts": [{"text": text}] if text else []}, "finishReason": reason, **more}
+    return b"data: " + json.dumps({"candidates": [told]}).encode() + b"\n\n"
+
+
+HI = candidate("STOP", "hi")
+CUT_OFF = candidate("CONTINUATION", continuationToken="dG9r")
+
+
+@pytest.mark.parametrize("is_pinged", [False, True])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([[0.3, STREAM + HI, CLOSE]], id="before the headers"),
+        pytest.param([[STREAM, 0.3, HI, CLOSE]], id="before the first event"),
+        pytest.param([[STREAM, HI[:9], 0.3, HI[9:], CLOSE]], id="within the first event"),
+        pytest.param([[RESET], [STREAM + HI, CLOSE]], id="before a second try"),
+        pytest.param([[STREAM, 0.3, CUT_OFF, CLOSE], [STREAM + HI, CLOSE]], id="before the rest"),
+    ],
+)
+@on_both_loops
+async def test_the_time_of_a_provider_is_not_the_proxys_own(
+    answers: list[list[Part]], is_pinged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With or without a ping, which has the headers go out while it is waited for."""
+
+    async def ping(answer: ToClient) -> None:
+        await asyncio.sleep(0.15)
+        await answer._say_ping()
+
+    pings: list[asyncio.Task[None]] = []
+    if is_pinged:
+        monkeypatch.setattr(ToClient, "keep_alive", lambda answer: pings.append(asyncio.create_task(ping(answer))))
+    request = {"model": "told/m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    asked = [json.dumps(request).encode()]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        if not asked:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": asked.pop(), "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async with Provider(*answers) as provider:
+        config = Config(providers={"told": ProviderConfig("gemini", base_url=provider.url, keys=("k",))})
+        scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": [], "client": ("127.0.0.1", 5)}
+        await Application(config, lambda: config)(scope, receive, send)
+    body = b"".join(message["body"] for message in sent[1:])
+    assert (b"event: ping" in body, b'"text":"hi"' in body) == (is_pinged, True)
+    assert 0 < float(dict(sent[0]["headers"])[b"x-ccproxy-overhead-ms"]) < 90
 
 
 # What guards it

@@ -40,7 +40,7 @@ class Reply:
 
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
     which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
-    body that wait to be read. `waited`: the seconds for which somebody has waited for it. `heard`, if any, is told of each piece.
+    body that wait to be read. `heard`, if any, is told of each piece.
     `unpack`, if any, makes of a compressed piece what was compressed. `is_stale`: nothing has come, by a connection that was kept
     and is no more, so that the provider may have given it up before it was asked (RFC 9112, 9.3.1).
     """
@@ -51,7 +51,6 @@ class Reply:
         self.has_begun = False
         self.is_stale = False
         self.unread = 0
-        self.waited = 0.0
         self.heard: Callable[[bytes], None] | None = None
         self.pieces: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
@@ -62,6 +61,7 @@ class Reply:
         self._broken: OSError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._taker: Callable[[bytes], bool] | None = None
+        self._waited = 0.0
         self._since = 0.0  # when somebody has begun to wait
 
     def __enter__(self) -> "Reply":
@@ -89,6 +89,12 @@ class Reply:
         """Whether it may be a stream, by what it is said to be."""
         said = self.headers.get("content-type", "")
         return "json" not in said and "html" not in said
+
+    @property
+    def waited(self) -> float:
+        """The seconds for which somebody has waited for it until now."""
+        is_waited_for = self._waiter is not None and not self._waiter.done()
+        return self._waited + (perf_counter() - self._since if is_waited_for else 0.0)
 
     async def begin(self) -> None:
         """Wait for the status and the headers, unless it `is_stale`. Raises what `told` makes of it where none come."""
@@ -177,18 +183,20 @@ class Reply:
             self.wake()
             return False
         if self.pieces:
+            came = perf_counter()
             try:
                 has_enough = self._taker(self._take())
             except Exception as error:  # noqa: BLE001 - it is raised where the body is waited for
                 waiter.set_exception(error)
             else:
                 if has_enough:
+                    self._waited += came - self._since
                     waiter.set_result(True)
         return True
 
     def wake(self) -> None:
         if self._waiter and not self._waiter.done():
-            self.waited += perf_counter() - self._since
+            self._waited += perf_counter() - self._since
             self._waiter.set_result(False)
 
     def end(self, broken: OSError | None = None) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from engine.gateway.recording import Recording
 
 log = logging.getLogger("ccproxy")
+
+T = TypeVar("T")
 
 SESSION = "x-claude-code-session-id"
 
@@ -73,6 +75,7 @@ class _Call:
         self.record = Call(self.id, key=scope.get(http.KEY_NAME), session=self.client.get(SESSION))
         self.began = perf_counter()
         self.waited = 0.0
+        self.waits_since: float | None = None
         self.attempt: Attempt | None = None
         self.has_begun = False  # some of an answer has gone out, so that no other can take its place
         self.lost: dict[str, str] = {}
@@ -169,7 +172,7 @@ class _Call:
     def _headers(self) -> list[tuple[str, str]]:
         headers = [("request-id", self.id)]
         if self.attempt:
-            self.record.own = perf_counter() - self.began - self.waited - (self.reply.waited if self.reply else 0.0)
+            self.record.own = self._own
             headers += [
                 ("x-ccproxy-provider", self.attempt.target.provider.name),
                 ("x-ccproxy-model", self.attempt.target.model),
@@ -179,6 +182,22 @@ class _Call:
         if self.lost:
             headers.append(("x-ccproxy-dropped", ", ".join(self.lost)))
         return headers + self.passed
+
+    @property
+    def _own(self) -> float:
+        """The seconds until now in which there was something to do but wait."""
+        now = perf_counter()
+        waits = 0.0 if self.waits_since is None else now - self.waits_since
+        return now - self.began - self.waited - waits - (self.reply.waited if self.reply else 0.0)
+
+    async def _wait(self, coming: Awaitable[T]) -> T:
+        """What passes until it comes is not the proxy's own time."""
+        self.waits_since = perf_counter()
+        try:
+            return await coming
+        finally:
+            self.waited += perf_counter() - self.waits_since
+            self.waits_since = None
 
     def _log(self) -> None:
         record = self.record
@@ -221,9 +240,11 @@ class _Call:
         """The provider's answer, unread; what passes until then is the provider's time."""
         check_model(where["url"], self.trying.target.model)
         data = body if isinstance(body, bytes) else http.json(body)
-        sent = perf_counter()
-        self.reply = reply = await self.provider.upstream.post(where["url"], where.get("headers") or {}, data, meanwhile)
-        self.waited += perf_counter() - sent - reply.waited
+        if self.reply:  # the rest of its answer is asked for
+            self.waited, self.reply = self.waited + self.reply.waited, None
+        upstream = self.provider.upstream
+        self.reply = reply = await self._wait(upstream.post(where["url"], where.get("headers") or {}, data, meanwhile))
+        self.waited -= reply.waited  # which knows of it
         if self.recording:
             self.recording.answered(reply)
             reply.heard = self.recording.hear
@@ -264,8 +285,7 @@ class _Call:
             is_over, failure = False, None
             try:
                 if attempt.wait:
-                    await asyncio.sleep(attempt.wait)
-                    self.waited += attempt.wait
+                    await self._wait(asyncio.sleep(attempt.wait))
                 await self._answer(request, attempt)
                 is_over, failure = True, self.failure
                 return
