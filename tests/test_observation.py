@@ -304,6 +304,24 @@ breaker: { failures: 2, open: 2s, probes: 1 }
     assert back == ["told", "told"]
 
 
+def test_a_failure_is_counted_where_the_client_is_told_it_was(tmp_path: Path, upstream: Upstream) -> None:
+    """Of several that is the one whose error is told; one that is left alone has a name too."""
+    more = """
+routes: { default: { to: told/limited, fallbacks: [other/broken] } }
+breaker: { failures: 1, open: 60s }
+"""
+    limited = Answer([b'{"error": {"message": "slow down"}}'], 429, "application/json", {"retry-after": "60"})
+    upstream.answering = lambda request: limited if request["body"]["model"] == "limited" else BROKEN
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        answers = [send(address, "any"), send(address, "other/broken")]
+        status = ask(address, "GET", "/status")[2]
+    ways = [("default", "told", "limited"), ("model", "other", "broken")]
+    assert [answer[0] for answer in answers] == [429, 529]
+    assert [tuple(answer[1][f"x-ccproxy-{name}"] for name in ("route", "provider", "model")) for answer in answers] == ways
+    assert [(way["route"], way["provider"], way["model"], way["errors"]) for way in status["by"]] == [(*way, 1) for way in ways]
+    assert sorted((error["provider"], error["status"]) for error in status["errors"]) == [("other", 529), ("told", 429)]
+
+
 def test_a_provider_tells_how_it_is_before_requests_try(tmp_path: Path, upstream: Upstream) -> None:
     """It is down, then says that it restarts, then is well: only then does a request go there."""
     more = """

@@ -216,15 +216,21 @@ class _Call:
 
     def _translation(self, request: dict[str, Any], attempt: Attempt) -> Translation:
         """The request on its way to the provider that it is tried with."""
-        self.attempt, self.passed = attempt, []
+        self._is_on(attempt)
+        self.passed = []
         provider, model = attempt.target.provider, attempt.target.model
-        self.record.route, self.record.provider, self.record.model = attempt.reason, provider.name, model
         self.record.prices = provider.facts_of(model)
         made = translate(
             provider.name, provider.mapping, model, request, self.data, request_id=self.id, key=attempt.key, client=self.client
         )
         self.lost, self.made = made.lost, made
         return made
+
+    def _is_on(self, attempt: Attempt) -> None:
+        """This is the attempt that the client and everybody else are told of."""
+        self.attempt = attempt
+        record, target = self.record, attempt.target
+        record.route, record.provider, record.model = attempt.reason, target.provider.name, target.model
 
     @property
     def trying(self) -> Attempt:
@@ -302,7 +308,8 @@ class _Call:
                     await self._write_recording(self.recording)
                 if failure:
                     self.proxy.metrics.attempt_failed(self.record.provider, self.record.model, failure.status)
-        self.attempt, told = attempts.best
+        attempt, told = attempts.best
+        self._is_on(attempt)
         raise told
 
     async def _answer(self, request: dict[str, Any], attempt: Attempt) -> None:
