@@ -331,6 +331,10 @@ def test_E07_amazons_name_for_an_error_stands_in_a_header():
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "2m59.56s"}, "slow", "180"),
         ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "2m59.56s"}, "slow", None),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1754667660000"}, "slow", None),
+        ({"retry-after": "Sunday, 06-Nov-94 08:49:37 GMT"}, "", "Sunday, 06-Nov-94 08:49:37 GMT"),
+        ({"retry-after": "Sun Nov  6 08:49:37 1994"}, "", "Sun Nov  6 08:49:37 1994"),
+        *[({"retry-after": said}, "", None) for said in ("inf", "nan", "-3", "1e99", "9" * 10, "soon", "Wed, inf")],
+        ({"retry-after": "nan"}, "Please retry after 20 seconds.", "20"),
         ({}, "slow down", None),
     ],
 )  # fmt: skip

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from engine.gateway.keys import Keys
+from engine.wire.errors import ApiError
 from tests.running import proxy
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
@@ -34,6 +36,7 @@ providers:
   poolall: {{ mapping: openai-chat, base_url: "{first}", api_keys: [k1, k2] }}
   poolwrong: {{ mapping: openai-chat, base_url: "{first}", api_keys: [k1, k2] }}
   poolmixed: {{ mapping: openai-chat, base_url: "{first}", api_keys: [k1, k2] }}
+  poolendless: {{ mapping: openai-chat, base_url: "{first}", api_keys: [k1, k2] }}
   pool400: {{ mapping: openai-chat, base_url: "{first}", api_keys: [k1, k2] }}
 routes:
   models:
@@ -604,6 +607,25 @@ def test_when_all_keys_are_wrong(place: Place) -> None:
         assert (told.status, told.headers["x-should-retry"]) == (401, "false")
         assert "retry-after" not in told.headers
     assert len(place.first.requests) == 2
+
+
+def test_when_all_keys_are_told_to_wait_for_ever(place: Place) -> None:
+    """What is no time is as good as nothing said: a minute, for the keys and for the client."""
+    place.first.answers = [refusal(429, retry_after="inf"), refusal(429, retry_after="1e99")]
+    told = [ask(place, "poolendless/one") for _ in range(2)]
+    assert [(one.status, one.headers["retry-after"]) for one in told] == [(429, "60")] * 2
+    assert len(place.first.requests) == 2
+
+
+@pytest.mark.parametrize("said", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_no_key_rests_for_longer_than_an_hour(said: str) -> None:
+    now = 0.0
+    keys = Keys(["k1", "k2"], lambda: now)
+    assert keys.refused("k1", ApiError(429, "rate_limit_error", "slow down", retry_after=said))
+    now = 3599.0
+    assert keys.is_resting("k1")
+    now = 3601.0
+    assert not keys.is_resting("k1")
 
 
 # What else

@@ -13,6 +13,8 @@ BACKOFF = 0.5
 
 _REST = {429: 60.0, 401: 600.0, 402: 600.0}
 """By status, the seconds that a key is left alone where the provider names no time."""
+LONGEST_REST = 3600.0
+"""Seconds after which a key is tried again, whatever the provider has said: what is wrong there may be what it says."""
 
 
 def wait(error: ApiError) -> float | None:
@@ -40,7 +42,7 @@ def is_the_keys(error: ApiError) -> bool:
 def rest(error: ApiError) -> float:
     """For how many seconds the key that was refused is left alone."""
     asked = wait(error) if error.status == 429 else None
-    return _REST[error.status] if asked is None else asked
+    return _REST[error.status] if asked is None else min(asked, LONGEST_REST)
 
 
 def is_the_providers(error: ApiError) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 _UNITS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "day": 86400}
 # No time has more figures; a longer run of them is not read again from each one.
 _PIECE = r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?)\s?(ms|s|sec|second|m|min|minute|h|hour|day)s?(?![a-z])"
+_DATE = r"[A-Z][a-z]{2,8},? [\w -]+ \d\d:\d\d:\d\d(?: GMT| \d{4})"  # in any of the forms of RFC 9110, 5.6.7
 _ASKED = rf"(?:(?:try again|retry)(?: in| after)|retryDelay\W+)\s*((?:{_PIECE}[\s,]*)+)"
 
 
@@ -14,9 +15,11 @@ def seconds(headers: Mapping[str, str], words: str) -> str | None:
     """What `retry-after` should say: as a header says it, or the words, or the rate limit that is used up."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return _whole(milliseconds / 1_000)
-    if after := headers.get("retry-after"):
-        # A date stays as it is: there is no clock in this room.
-        return after if (number := _number(after)) is None else _whole(number)
+    after = headers.get("retry-after", "")
+    if (number := _number(after)) is not None:
+        return _whole(number)
+    if re.fullmatch(_DATE, after):
+        return after  # as it is: there is no clock in this room
     if asked := re.search(_ASKED, words, re.IGNORECASE):
         return _whole(_duration(asked[1]))
     longest = max((_until_reset(name, headers) for name in headers), default=0.0)
@@ -33,6 +36,7 @@ def _until_reset(name: str, headers: Mapping[str, str]) -> float:
 
 
 def _number(text: str | None) -> float | None:
+    """What is no time that anybody can wait for, such as `inf` and `-3`, is as good as unsaid."""
     return float(text) if text and re.fullmatch(r"\s*\d{1,9}(?:\.\d{1,9})?\s*", text) else None
 
 
