@@ -638,6 +638,25 @@ def test_tokens_are_counted_where_the_answer_will_come_from(place: Place) -> Non
     assert told.came_from == ("counted", "one", "models.counted")
 
 
+def test_tokens_are_not_counted_where_a_provider_is_left_alone(tmp_path: Path, place: Place) -> None:
+    made = f"""
+providers:
+  down: {{ mapping: llamacpp, base_url: "{place.first.base_url}" }}
+  pool: {{ mapping: llamacpp, base_url: "{place.first.base_url}", api_keys: [k1, k2] }}
+breaker: {{ failures: 1, open: 60s }}
+"""
+    with proxy(tmp_path, made) as address:
+        place = Place(address, place.first, place.second, place.native, place.rude, place.log)
+        place.first.answers = [refusal(500), refusal(429, retry_after="60"), refusal(429, retry_after="60")]
+        assert [ask(place, name).status for name in ("down/one", "pool/one")] == [500, 429]
+        place.first.requests.clear()
+        place.first.answers = [whole({"input_tokens": 4242})]
+        told = [ask(place, name, path="/v1/messages/count_tokens") for name in ("down/one", "pool/one")]
+        assert all(0 < json.loads(one.body)["input_tokens"] < 100 for one in told)
+        assert not place.first.requests
+        assert json.loads(ask(place, "down/two", path="/v1/messages/count_tokens").body) == {"input_tokens": 4242}
+
+
 def test_the_log_says_which_way_a_request_went(place: Place) -> None:
     place.first.answers = [refusal(500)]
     place.second.answers = [says("from the second", stream=True)]

@@ -266,9 +266,9 @@ class _Call:
         await self.answer.json(200, {"input_tokens": counted})
 
     async def _counted_there(self, made: Translation) -> int | None:
-        """The provider's own count; None where it has no counter, or one that does not answer."""
+        """The provider's own count; None where it has no counter, or one that does not answer, or is left alone."""
         where = made.count_endpoint(self.provider.base_url)
-        if where is None:
+        if where is None or self.trying.breaker.state != "closed" or self.provider.keys.is_resting(self.trying.key):
             return None
         with suppress(ApiError, TimeoutError, ValueError):
             async with asyncio.timeout(COUNTING):
