@@ -497,7 +497,7 @@ async def test_an_answer_without_a_body(status: str) -> None:
 async def test_what_is_no_answer_yet_is_passed_over() -> None:
     early = [
         head(status="100 Continue"),
-        head("link: </x>", "retry-after: 9", status="103 Early Hints"),
+        head("link: </x>", "retry-after: 9", "content-encoding: gzip", status="103 Early Hints"),
         head(status="102 Processing"),
     ]
     async with Provider([*early, 0.01, *early, OK], b"".join(early) + OK) as provider:

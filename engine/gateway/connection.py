@@ -174,7 +174,7 @@ class Reply:
 
     def forget(self) -> None:
         """What came was no answer yet (RFC 9110, 15.2)."""
-        self._lines, self.has_begun = [], False
+        self._lines, self.unpack, self.has_begun = [], None, False
 
     def come(self) -> bool:
         """Something has come, of the headers or the body. Gives whether it has been taken."""
