@@ -848,6 +848,22 @@ def test_with_nohup_it_goes_on_without_its_terminal_and_reloads_when_it_is_told_
         server.terminate()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_configuration_that_is_written_after_the_start_is_read(workers: str, machine: Machine) -> None:
+    machine.environment = {"OPENAI_API_KEY": "sk-none"}
+    (machine.folder / "config.yaml").unlink()
+    server = machine.begin("start", "--workers", workers, "--port", str(machine.port))
+    assert soon(lambda: answers(machine.port))
+    for name, tell in (
+        ("first", lambda: server.send_signal(signal.SIGHUP)),
+        ("second", lambda: subprocess.run(["curl", "-sS", "-X", "POST", f"{machine.address}/reload"], check=True)),
+        ("third", lambda: server.send_signal(signal.SIGHUP)),
+    ):
+        machine.configure(f"providers: {{ {name}: {{ mapping: openai-chat, base_url: http://127.0.0.1:9/v1, api_key: none }} }}")
+        tell()
+        assert soon(lambda name=name: name in machine.status().get("providers", ()), 10)
+
+
 COUNTING = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: open("ints", "a").write("int "))

@@ -74,16 +74,16 @@ def start(
     file: str | None, host: str | None, port: int | None, workers: int, local: bool, background: bool, log_level: str | None
 ) -> None:
     """Serve, in the foreground or --background."""
-    path = config.find(file)
     if host and not (host := config.address(host)):
         raise click.BadParameter("an address is meant: 127.0.0.1, 0.0.0.0, ::1", param_hint="--host")
     flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
 
     def read() -> Config:
-        return replace(config.load(path), **{key: value for key, value in flags.items() if value is not None})
+        return replace(config.load(config.find(file)), **{key: value for key, value in flags.items() if value is not None})
 
     settings = or_fail(read)
-    for variable, given in ((config.HOST, host), (config.PORT, port), (config.LOG_LEVEL, log_level)):
+    named = {config.FILE: file, config.HOST: host, config.PORT: port, config.LOG_LEVEL: log_level}
+    for variable, given in named.items():
         if given:
             os.environ[variable] = str(given)
     if background:
@@ -92,7 +92,7 @@ def start(
     gc.disable()  # until service.settle: what a start makes stays, and looking through it takes a tenth of the time
     logs.set_up(settings.log_level, settings.log_format)
     try:
-        code = uvloop.run(_serve(settings, read, path, workers, local))
+        code = uvloop.run(_serve(settings, read, workers, local))
     except Exception:  # of whatever kind: its trace goes to the log, in the form that this has
         log.exception("ccproxy has failed")
         code = 1
@@ -101,7 +101,7 @@ def start(
     os._exit(code)
 
 
-async def _serve(settings: Config, read: Callable[[], Config], path: Path | None, workers: int, local: bool) -> int:
+async def _serve(settings: Config, read: Callable[[], Config], workers: int, local: bool) -> int:
     """Serve until told to stop; the command's exit code."""
     try:
         with instances.holding(settings.port):
@@ -116,7 +116,7 @@ async def _serve(settings: Config, read: Callable[[], Config], path: Path | None
                 application = _application(with_local(settings), lambda: with_local(read()), Shared(place and place[0]))
                 if place is None:
                     return await _serve_here(settings, application)
-                return await _serve_in_processes(settings, application, path, url, workers, *place)
+                return await _serve_in_processes(settings, application, url, workers, *place)
     except AlreadyRunning:
         _tell_who_runs(settings.port)
     except OSError as error:
@@ -259,13 +259,12 @@ def _terminal() -> bool:
 
 
 async def _serve_in_processes(
-    settings: Config, application: "Application", path: Path | None, local_url: str | None, workers: int, folder: Path, held: int
+    settings: Config, application: "Application", local_url: str | None, workers: int, folder: Path, held: int
 ) -> int:
     """Several workers, which serve what `application` would, and take from it what it reloads; they are Granian's affair, in a
     process of its own."""
     application.shared.keep(application.service.kept)
     environment = dict(os.environ)
-    environment |= {"CCPROXY_CONFIG": str(path)} if path else {}
     environment |= {LOCAL_URL: local_url} if local_url else {}
     environment |= {FOLDER: str(folder)}
     told = [settings.host, settings.port, workers, int(GRACE + LAST_WORDS), os.getpid(), settings.log_level, settings.log_format]

@@ -9,7 +9,23 @@ from time import time
 from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
 from engine.mapping.errors import Place, Problems, Source
 
-__all__ = ["HOST", "LOCAL_URL", "LOG_LEVEL", "LOG_LEVELS", "PORT", "Config", "address", "find", "load", "resolve", "with_local"]
+__all__ = [
+    "FILE",
+    "HOST",
+    "LOCAL_URL",
+    "LOG_LEVEL",
+    "LOG_LEVELS",
+    "PORT",
+    "Config",
+    "address",
+    "find",
+    "load",
+    "resolve",
+    "with_local",
+]
+
+FILE = "CCPROXY_CONFIG"
+"""The variable that names the file."""
 
 LOCAL_URL = "CCPROXY_LOCAL_URL"
 """The variable by which the command tells its worker processes where the local model listens."""
@@ -27,7 +43,7 @@ def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path 
 
     Never one from the current directory: a hostile checkout must not choose where keys go.
     """
-    named = flag or environment.get("CCPROXY_CONFIG")
+    named = flag or environment.get(FILE)
     if named:
         return Path(named).expanduser()
     usual = (HOME / "config.yaml").expanduser()
