@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -100,7 +101,7 @@ async def test_nothing_is_sent_in_the_middle_of_a_ping(monkeypatch: pytest.Monke
     client = Client()
     await client.answer.events(b"1")
     client.takes.clear()
-    client.answer.keep_alive()
+    client.answer.keep_alive(300, lambda: None)
     while client.begun < 3:
         await asyncio.sleep(0.01)
     assert not client.answer.events_soon(b"2")
@@ -117,9 +118,28 @@ async def test_who_does_not_take_what_was_sent_is_not_pinged(monkeypatch: pytest
     await client.answer.events(b"1")
     client.takes.clear()
     assert client.answer.events_soon(b"2")
-    client.answer.keep_alive()
+    client.answer.keep_alive(300, lambda: None)
     await asyncio.sleep(1.1)  # looked for once more
     client.takes.set()
     await client.answer.events(b"3")
     client.answer.close()
     assert client.sent == [b"head", b"1", b"2", b"3"]
+
+
+@on_both_loops
+async def test_who_takes_nothing_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "PING_AFTER", 0.01)
+    clients = {what: Client() for what in ("nothing", "a ping", "what comes soon", "what is waited for")}
+    given_up: list[str] = []
+    for what, client in clients.items():
+        await client.answer.events(b"1")
+        if what != "nothing":
+            client.takes.clear()
+        client.answer.keep_alive(0.5, partial(given_up.append, what))
+    assert clients["what comes soon"].answer.events_soon(b"2")
+    waiting = asyncio.create_task(clients["what is waited for"].answer.events(b"2"))
+    await asyncio.sleep(2.2)  # looked for three times
+    waiting.cancel()
+    for client in clients.values():
+        client.answer.close()
+    assert sorted(given_up) == ["a ping", "what comes soon", "what is waited for"]

@@ -907,6 +907,20 @@ def test_a_stream_without_end(place: Place) -> None:
     assert is_well(place)
 
 
+def test_a_client_that_stops_reading(place: Place) -> None:
+    """It keeps its connection, and no provider and no place among those that run."""
+    place.raw.answer = lambda: endless(STREAM, WORD * 50)
+    place.raw.left.clear()
+    host, port = place.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(written("POST", "/v1/messages", HOST.items(), json.dumps(message("raw/m")).encode()))
+        assert line.recv(1000)
+        assert place.raw.left.wait(20)
+        assert json.loads(ask(place, "GET", "/status").body)["running"] == []
+    assert re.search(r" raw/m .*499 \d+ ms", place.log)
+    assert is_well(place)
+
+
 ENDLESS = {
     "an answer": (False, JSON, b'{"a": "' + b"x" * 100_000),
     "one event": (True, STREAM, b"data: x" + b"x" * 100_000),

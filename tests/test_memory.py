@@ -50,7 +50,7 @@ def test_an_answer_that_is_over_holds_no_request() -> None:
 
     async def run() -> "weakref.ref[Request]":
         request = Request()
-        request.answer.keep_alive()
+        request.answer.keep_alive(300, lambda: None)
         await request.answer.events(b"event: ping\n\n", last=True)
         request.answer.close()
         return weakref.ref(request)

@@ -86,16 +86,20 @@ class Answer:
         self.status = 200
         return http.start(self._send, 200, [*_STREAM, *self._headers()])
 
-    def keep_alive(self) -> None:
-        """From now on the client is pinged in silence, also before the first event."""
-        self._timer = self._loop.call_later(PING_AFTER, self._look)
+    def keep_alive(self, patience: float, give_up: Callable[[], None]) -> None:
+        """From now on the client is pinged in silence, also before the first event. One that for `patience` seconds has not
+        taken what was sent is given up."""
+        self._timer = self._loop.call_later(PING_AFTER, self._look, patience, give_up)
 
-    def _look(self) -> None:
+    def _look(self, patience: float, give_up: Callable[[], None]) -> None:
         silence = self._loop.time() - self._written
-        # Where a slow client has not even taken what was sent last, a ping does not help.
-        if silence >= PING_AFTER and not self._is_sending and (self._ahead is None or self._ahead.done()):
+        if self._is_sending or (self._ahead and not self._ahead.done()):  # so that a ping would not help
+            if silence >= patience:
+                give_up()
+                return
+        elif silence >= PING_AFTER:
             self._ahead = self._loop.create_task(self._say_ping())
-        self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look)
+        self._timer = self._loop.call_later(max(PING_AFTER - silence, 1.0), self._look, patience, give_up)
 
     async def _say_ping(self) -> None:
         if self._is_sending or self.is_complete:  # which may have changed since this was put on

@@ -53,6 +53,10 @@ class ClientWatch:
 
     async def _look(self) -> None:
         await http.client_left(self._receive)
+        self.has_left()
+
+    def has_left(self) -> None:
+        """The client is gone; so is one that takes nothing any more."""
         self._cancel(ClientLeft())
 
     def break_off(self) -> None:

@@ -91,25 +91,25 @@ class _Call:
         """Do the work; whatever goes wrong is told in Anthropic's words, if anything can still be told."""
         left = False
         places: tuple[str, ...] = ()
-        watch = ClientWatch(self.receive, self.proxy.running)
+        self.watch = ClientWatch(self.receive, self.proxy.running)
         try:
             if not counting:
                 self.proxy.metrics.begin(self.record)
                 places = self.proxy.limiter.admit(self.record.key, self.proxy.config)
             request = await self._request(counting=counting)
-            watch.has_come()
+            self.watch.has_come()
             await work(self, request)
         except (ClientLeft, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and watch.reason is None:
+            if isinstance(error, asyncio.CancelledError) and self.watch.reason is None:
                 raise
-            if isinstance(watch.reason, ApiError) and not self.answer.is_complete:
-                await self._refuse(watch.reason)
+            if isinstance(self.watch.reason, ApiError) and not self.answer.is_complete:
+                await self._refuse(self.watch.reason)
             else:
                 left = not self.answer.is_complete
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
             await self._refuse(self._api_error(error))
         finally:
-            watch.end()
+            self.watch.end()
             self.proxy.limiter.leave(places)
             self.answer.close()
             self._close_record(left=left)
@@ -283,7 +283,7 @@ class _Call:
         attempts = self._attempts(request)
         self.record.stream = request.get("stream") is True
         if self.record.stream:
-            self.answer.keep_alive()
+            self.answer.keep_alive(self.proxy.config.timeouts.silence, self.watch.has_left)
         for attempt in attempts:
             if self.attempt:
                 log.info("%s %s failed, next is %s", self.id, http.one_line(str(self.attempt)), http.one_line(str(attempt)))
