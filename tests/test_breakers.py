@@ -1,10 +1,8 @@
 """When a provider's model is left alone, and when it is asked again."""
 
-from itertools import count
-
 import pytest
 
-from engine.gateway.breakers import PATIENCE, Breaker, Breakers
+from engine.gateway.breakers import PATIENCE, Breaker, Breakers, Trial
 from engine.gateway.settings import NO_BREAKER, BreakerConfig
 from engine.wire.errors import ApiError
 
@@ -31,15 +29,29 @@ def breaker(clock: Clock) -> Breaker:
 
 def tried(breaker: Breaker, *errors: ApiError | None) -> None:
     for error in errors:
-        assert breaker.lets_pass()
-        breaker.over(error)
+        breaker.over(let_pass(breaker), error)
+
+
+def let_pass(breaker: Breaker) -> Trial:
+    trial = breaker.lets_pass()
+    assert trial
+    return trial
+
+
+def state_and_free(breaker: Breaker) -> tuple[str, int]:
+    """The state, and how many requests would be let pass now, of three."""
+    state = breaker.state
+    trials = [trial for trial in (breaker.lets_pass() for _ in range(3)) if trial]
+    for trial in trials:
+        breaker.over(trial, None, known=False)
+    return state, len(trials)
 
 
 def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
     tried(breaker, None, BROKEN, BROKEN)
     assert breaker.state == "closed"
     tried(breaker, BROKEN)
-    assert (breaker.state, breaker.lets_pass()) == ("open", False)
+    assert state_and_free(breaker) == ("open", 0)
 
 
 def test_it_opens_where_a_part_of_the_last_failed(breaker: Breaker) -> None:
@@ -67,10 +79,11 @@ def test_after_a_while_some_may_try(breaker: Breaker, clock: Clock) -> None:
     assert not breaker.lets_pass()
     clock.now = 30.1
     assert breaker.state == "half_open"
-    assert [breaker.lets_pass() for _ in range(3)] == [True, True, False]
-    breaker.over(None)
-    assert breaker.state == "half_open"
-    breaker.over(None)
+    first, second = let_pass(breaker), let_pass(breaker)
+    assert not breaker.lets_pass()
+    breaker.over(first, None)
+    assert state_and_free(breaker) == ("half_open", 0)
+    breaker.over(second, None)
     assert breaker.state == "closed"
     tried(breaker, BROKEN, None)
     assert breaker.state == "closed"
@@ -86,20 +99,67 @@ def test_one_that_fails_then_opens_it_again(breaker: Breaker, clock: Clock) -> N
 def test_a_client_that_leaves_makes_room_for_another_try(breaker: Breaker, clock: Clock) -> None:
     tried(breaker, *[BROKEN] * 3)
     clock.now = 30.1
-    assert [breaker.lets_pass() for _ in range(3)] == [True, True, False]
-    breaker.over(None, known=False)
-    assert (breaker.state, breaker.lets_pass(), breaker.lets_pass()) == ("half_open", True, False)
+    first, _ = let_pass(breaker), let_pass(breaker)
+    assert state_and_free(breaker) == ("half_open", 0)
+    breaker.over(first, None, known=False)
+    assert state_and_free(breaker) == ("half_open", 1)
+
+
+def test_a_probe_has_passed_when_its_answer_begins(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 30.1
+    first, second = let_pass(breaker), let_pass(breaker)
+    breaker.begins(first)
+    breaker.begins(first)
+    assert state_and_free(breaker) == ("half_open", 0)
+    breaker.begins(second)
+    assert state_and_free(breaker) == ("closed", 3)
+    breaker.over(first, None)
+    breaker.over(second, BROKEN)
+    assert (breaker.state, breaker.failing) == ("closed", True)
+    tried(breaker, BROKEN, BROKEN)
+    assert breaker.state == "open"
+
+
+def test_a_probe_that_breaks_off_before_the_others_have_passed_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 30.1
+    first, second = let_pass(breaker), let_pass(breaker)
+    breaker.begins(first)
+    breaker.over(first, BROKEN)
+    assert breaker.state == "open"
+    clock.now = 60.2
+    breaker.begins(second)  # of the time before
+    breaker.over(second, None)
+    assert state_and_free(breaker) == ("half_open", 2)
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer_takes_nothing_back(breaker: Breaker, clock: Clock) -> None:
+    tried(breaker, *[BROKEN] * 3)
+    clock.now = 30.1
+    first = let_pass(breaker)
+    breaker.begins(first)
+    breaker.over(first, None, known=False)
+    assert state_and_free(breaker) == ("half_open", 1)
 
 
 def test_what_was_asked_before_it_opened_changes_nothing(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(5):
-        assert breaker.lets_pass()
-    for _ in range(3):
-        breaker.over(BROKEN)
+    trials = [let_pass(breaker) for _ in range(8)]
+    for trial in trials[:3]:
+        breaker.over(trial, BROKEN)
     clock.now = 20.0
-    breaker.over(BROKEN)
-    breaker.over(None)
+    breaker.over(trials[3], BROKEN)
+    breaker.over(trials[4], None)
     assert breaker.told()["seconds"] == 10.0
+    clock.now = 30.1
+    probe = let_pass(breaker)
+    breaker.begins(trials[5])
+    breaker.over(trials[5], None)
+    breaker.over(trials[6], BROKEN)
+    breaker.over(trials[7], None, known=False)
+    assert state_and_free(breaker) == ("half_open", 1)
+    breaker.over(probe, None)
+    assert state_and_free(breaker) == ("half_open", 1)
 
 
 @pytest.fixture
@@ -115,9 +175,9 @@ def test_nothing_is_asked_before_it_is_time(asking: Breaker, clock: Clock) -> No
     clock.now = 29.9
     assert not asking.is_due
     asking.told_of_health(None)
-    assert (asking.state, asking.lets_pass()) == ("open", False)
+    assert state_and_free(asking) == ("open", 0)
     clock.now = 30.1
-    assert (asking.is_due, asking.state, asking.lets_pass()) == (True, "open", False)
+    assert (asking.is_due, state_and_free(asking)) == (True, ("open", 0))
 
 
 def test_health_lets_the_next_requests_try(asking: Breaker, clock: Clock) -> None:
@@ -128,7 +188,7 @@ def test_health_lets_the_next_requests_try(asking: Breaker, clock: Clock) -> Non
     assert asking.state == "closed"
     tried(asking, *[BROKEN] * 3)
     clock.now = 60.2
-    assert (asking.is_due, asking.lets_pass()) == (True, False)
+    assert (asking.is_due, asking.lets_pass()) == (True, None)
 
 
 def test_a_provider_that_is_not_well_is_left_alone_again(asking: Breaker, clock: Clock) -> None:
@@ -136,7 +196,7 @@ def test_a_provider_that_is_not_well_is_left_alone_again(asking: Breaker, clock:
     asking.told_of_health(ApiError(504, "timeout_error", "p: silent"))
     assert (asking.is_due, asking.told()) == (False, {"state": "open", "failures": 3, "seconds": 30.0, "why": "p: silent"})
     clock.now = 61.0
-    assert (asking.is_due, asking.lets_pass()) == (True, False)
+    assert (asking.is_due, asking.lets_pass()) == (True, None)
 
 
 def test_an_answer_that_never_comes_keeps_nothing_shut(asking: Breaker, clock: Clock) -> None:
@@ -185,17 +245,17 @@ def test_models_that_clients_make_up_are_bounded() -> None:
 
 def test_however_requests_end_it_never_stays_shut(breaker: Breaker, clock: Clock) -> None:
     """Every request that passes is over some day; then another passes within the time that it is open."""
-    running = 0
-    for step in count():
-        if step == 3000:
-            break
+    running: list[Trial] = []
+    for step in range(3000):
         clock.now += step % 7
-        running += breaker.lets_pass()
+        if trial := breaker.lets_pass():
+            running.append(trial)
         if running and step % 3:
-            breaker.over([None, BROKEN, None, ApiError(429, "t", "w")][step % 4], known=step % 5 > 0)
-            running -= 1
-    while running:
-        breaker.over(None, known=False)
-        running -= 1
+            trial = running.pop(step % len(running))
+            if step % 11 > 5:
+                breaker.begins(trial)
+            breaker.over(trial, [None, BROKEN, None, ApiError(429, "t", "w")][step % 4], known=step % 5 > 0)
+    for trial in running:
+        breaker.over(trial, None, known=False)
     clock.now += 31
     assert breaker.lets_pass()

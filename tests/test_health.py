@@ -89,7 +89,10 @@ def left_alone(port: int, mapping: str = "openai-chat", folders: Sequence[Path] 
     config = Config(breaker=BreakerConfig(failures=1, open=0))
     wanted = ProviderConfig(mapping, base_url=f"http://127.0.0.1:{port}/v1", keys=("sk-first", "sk-second"))
     provider = open_provider("p", wanted, config, {}, partial(load_mapping, folders=folders))
-    provider.breakers.of("m").over(ApiError(500, "api_error", "p: broken"))
+    breaker = provider.breakers.of("m")
+    trial = breaker.lets_pass()
+    assert trial
+    breaker.over(trial, ApiError(500, "api_error", "p: broken"))
     return provider
 
 

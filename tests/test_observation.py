@@ -266,11 +266,11 @@ def breaker_of(address: str, provider: str = "told") -> dict[str, Any]:
     return dict(found)
 
 
-def wait_for(address: str, state: str, seconds: float = 10) -> None:
+def wait_for(address: str, state: str, seconds: float = 10, provider: str = "told") -> None:
     """Until the provider's breaker is in this state."""
     end = time.monotonic() + seconds
-    while breaker_of(address)["state"] != state:
-        assert time.monotonic() < end, breaker_of(address)
+    while breaker_of(address, provider)["state"] != state:
+        assert time.monotonic() < end, breaker_of(address, provider)
         time.sleep(0.05)
 
 
@@ -320,6 +320,58 @@ breaker: { failures: 1, open: 60s }
     assert [tuple(answer[1][f"x-ccproxy-{name}"] for name in ("route", "provider", "model")) for answer in answers] == ways
     assert [(way["route"], way["provider"], way["model"], way["errors"]) for way in status["by"]] == [(*way, 1) for way in ways]
     assert sorted((error["provider"], error["status"]) for error in status["errors"]) == [("other", 529), ("told", 429)]
+
+
+def test_a_provider_that_is_well_again_is_not_refused_for_as_long_as_its_probes_stream(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    slow = Answer([*chat_stream(text_chunk("Hel"), done=False), 3.0, *chat_stream(stop_chunk())])
+    upstream.answering = lambda _: BROKEN
+    with (
+        proxy(tmp_path, told_by(upstream, "breaker: { failures: 2, open: 1s, probes: 1 }\n")) as address,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        assert [send(address)[0] for _ in range(2)] == [500, 500]
+        upstream.answering = lambda request: slow if request["path"] != "/v1/models" else HELLO
+        wait_for(address, "half_open")
+        probe = pool.submit(send, address)
+        wait_for(address, "closed", 2)
+        upstream.answering = lambda _: HELLO
+        assert send(address)[0] == 200
+        assert not probe.done()
+
+
+MAPPING_THAT_FAILS = """
+about: fails on demand
+extends: openai-chat
+request: { top_p: { $if: request.top_k, $switch: request.top_k, $case: { "1": 1 } } }
+parts: { thinking: { $if: delta.content == 'fail', $switch: delta.content, $case: { a: b } } }
+"""
+
+
+def test_what_is_not_the_providers_changes_nothing(tmp_path: Path, upstream: Upstream) -> None:
+    """The mapping's own failures, and what is answered here."""
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "odd.yaml").write_text(MAPPING_THAT_FAILS)
+    odd = f"  odd: {{ base_url: '{upstream.base_url}', api_key: k }}\nmappings: {tmp_path}/mappings\n"
+    more = f"{odd}breaker: {{ failures: 2, open: 1s, probes: 1 }}\n"
+    upstream.answering = lambda _: Answer(
+        [*chat_stream(text_chunk("Hello"), done=False), 0.2, *chat_stream(text_chunk("fail"), stop_chunk())]
+    )
+    with proxy(tmp_path, told_by(upstream, more)) as address:
+        for _ in range(2):
+            assert send(address, "odd/m", top_k=2)[0] == 500
+            assert "the mapping failed" in send(address, "odd/m")[2]
+        assert breaker_of(address, "odd")["state"] == "closed"
+        upstream.answering = lambda request: HELLO if request["path"] == "/v1/models" else BROKEN
+        assert [send(address, "odd/m")[0] for _ in range(2)] == [500, 500]
+        wait_for(address, "half_open", provider="odd")
+        assert send(address, "odd/m", max_tokens=0)[0] == 200
+        assert send(address, "odd/m", top_k=2)[0] == 500
+        assert breaker_of(address, "odd")["state"] == "half_open"
+        upstream.answering = lambda _: HELLO
+        assert send(address, "odd/m")[0] == 200
+        assert breaker_of(address, "odd")["state"] == "closed"
 
 
 def test_a_provider_tells_how_it_is_before_requests_try(tmp_path: Path, upstream: Upstream) -> None:

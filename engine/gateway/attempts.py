@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.gateway import refusals
-from engine.gateway.breakers import Breaker
+from engine.gateway.breakers import Breaker, Trial
 from engine.gateway.router import Route, Target
 from engine.wire.errors import ApiError
 
@@ -18,6 +18,7 @@ class Attempt:
     key: str | None = field(repr=False)
     reason: str
     is_last: bool
+    trial: Trial = field(default_factory=Trial)
     wait: float = 0.0
 
     def __str__(self) -> str:
@@ -79,9 +80,10 @@ class Attempts:
             if keys.is_resting(key):
                 continue
             attempt = Attempt(target, key, reason, is_last)
-            if not breaker.lets_pass():
+            if (trial := breaker.lets_pass()) is None:
                 self._note(attempt, breaker.refusal(target.provider.name))
                 return
+            attempt.trial = trial
             yield attempt
             if not self._key_rests:
                 break
@@ -89,8 +91,8 @@ class Attempts:
             self._note(Attempt(target, None, reason, is_last), keys.exhausted())
             return
         seconds = refusals.second_try(self._failures[-1][1])
-        if seconds is not None and breaker.lets_pass():
-            yield replace(attempt, wait=seconds)
+        if seconds is not None and (trial := breaker.lets_pass()):
+            yield replace(attempt, trial=trial, wait=seconds)
 
 
 def merged(body: Any, parameters: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -16,11 +17,23 @@ PATIENCE = 15.0
 becomes of that, no model stays shut."""
 
 
+@dataclass(slots=True)
+class Trial:
+    """A request that a breaker has let pass after so many `openings`. `has_passed`: its answer has begun.
+
+    `says_something`: the provider was asked, and what comes of it is not our own failure.
+    """
+
+    openings: int = 0
+    has_passed: bool = False
+    says_something: bool = False
+
+
 class Breaker:
     """The state of one model of a provider.
 
     Closed: requests pass. Open, after `failures` in a row or where `ratio` of the last `window` requests failed: none does,
-    for `open` seconds. Then half open: `probes` may pass; when all of them succeed it is closed, when one fails open again.
+    for `open` seconds. Then half open: `probes` may pass; when all of them are answered it is closed, when one fails open again.
     `asks_first`: before it is half open, its provider is asked how it is, and `told_of_health` hears the answer.
     """
 
@@ -32,6 +45,7 @@ class Breaker:
         self._last: deque[bool] = deque(maxlen=config.window)
         self._in_a_row = 0
         self._until: float | None = None
+        self._openings = 0
         self._probing = 0
         self._passed = 0
         self._error: ApiError | None = None
@@ -53,36 +67,43 @@ class Breaker:
         """Whether the last request failed."""
         return self._in_a_row > 0
 
-    def lets_pass(self) -> bool:
-        """Whether a request may be tried; what becomes of it is told by `over`."""
-        if self._until is None:
-            return True
-        if self.state == "open" or self._probing + self._passed >= self._config.probes:
-            return False
-        self._probing += 1
-        return True
+    def lets_pass(self) -> Trial | None:
+        """A request that may be tried, of which is told when it `begins` and when it is `over`; None where none may."""
+        if self._until is not None:
+            if self.state == "open" or self._probing + self._passed >= self._config.probes:
+                return None
+            self._probing += 1
+        return Trial(self._openings)
 
-    def over(self, error: ApiError | None, *, known: bool = True) -> None:
-        """A request has ended: with this error, or well. Not `known`: the client left before either."""
-        if self.state == "open":
-            return  # it was asked before
-        was_probe = self._probing > 0
-        self._probing -= was_probe
-        if not known:
-            return
-        failed = error is not None and is_failure(error)
-        self._last.append(failed)
-        if failed:
-            self._in_a_row += 1
-            self._error = error
-            if was_probe or self._has_failed_enough():
-                self._open()
-            return
-        self._in_a_row = 0
-        if was_probe:
+    def begins(self, trial: Trial) -> None:
+        """Its answer has begun, which is all that is wanted of a probe: the end of a stream may be an hour away."""
+        if self._probes(trial):
+            self._probing -= 1
             self._passed += 1
             if self._passed >= self._config.probes:
                 self._close()
+        trial.has_passed = True
+
+    def over(self, trial: Trial, error: ApiError | None, *, known: bool = True) -> None:
+        """It has ended: with this error, or well. Not `known`: with nothing that says how the provider is."""
+        if self._until is not None and trial.openings != self._openings:
+            return  # it was asked before
+        if not known:
+            self._probing -= self._probes(trial)
+        elif error is not None and is_failure(error):
+            self._last.append(True)
+            self._in_a_row += 1
+            self._error = error
+            if self._until is not None or self._has_failed_enough():
+                self._open()
+        else:
+            self.begins(trial)
+            self._last.append(False)
+            self._in_a_row = 0
+
+    def _probes(self, trial: Trial) -> bool:
+        """Whether it is one of those that are tried now, and has not passed yet."""
+        return self._until is not None and trial.openings == self._openings and not trial.has_passed
 
     def told_of_health(self, error: ApiError | None) -> None:
         """The provider was asked how it is: it answers again, or this is why it does not."""
@@ -101,6 +122,7 @@ class Breaker:
     def _open(self) -> None:
         self._until = self._clock() + self._config.open
         self._awaits_health = self._asks_first
+        self._openings += 1
         self._probing = self._passed = 0
 
     def _close(self) -> None:

@@ -159,6 +159,8 @@ class _Call:
             # Its trace would hold the whole request for as long as anybody remembers the error.
             error.__traceback__ = error.__context__ = error.__cause__ = None
             return error
+        if self.attempt:
+            self.attempt.trial.says_something = False
         if isinstance(error, RecursionError):
             return ApiError(400, "invalid_request_error", "the request is nested too deeply")
         if isinstance(error, TranslationError):
@@ -303,7 +305,7 @@ class _Call:
                 self.waited = waited + perf_counter() - began
                 attempts.failed(attempt, failure)
             finally:
-                attempt.breaker.over(failure, known=is_over)
+                attempt.breaker.over(attempt.trial, failure, known=is_over and attempt.trial.says_something)
                 if self.recording:
                     await self._write_recording(self.recording)
                 if failure:
@@ -357,6 +359,7 @@ class _Call:
 
     async def _relay(self, relay: Relay) -> None:
         """An answer that passes as it is."""
+        self.trying.trial.says_something = True
         reply = await self._post(relay.endpoint(self.provider.base_url), self._body(relay))
         if reply.status < 400 and relay.streams and reply.is_stream:
             await self._relay_stream(relay, reply)
@@ -392,6 +395,7 @@ class _Call:
         if not self.has_begun:
             self.has_begun = True
             self.record.first = perf_counter() - self.began
+            self.trying.breaker.begins(self.trying.trial)
 
     def _say(self, events: bytes, *, last: bool = False) -> Awaitable[None]:
         """Events of an answer."""
@@ -425,6 +429,7 @@ class _Call:
 
     async def _asked(self, exchange: Exchange) -> Reply:
         """The provider's answer, unread. Raises ApiError where it refuses."""
+        self.trying.trial.says_something = True
         reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange), exchange.get_ready)
         if reply.status < 400:
             return reply
