@@ -288,7 +288,9 @@ def test_S34_a_stream_with_nothing_in_it_is_an_error(nothing: bytes) -> None:
         fed(relayed(asked(stream=True)), [nothing])
 
 
-@pytest.mark.parametrize("last", [STOP, b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'])
+@pytest.mark.parametrize(
+    "last", [STOP, b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n']
+)
 def test_the_last_event_needs_no_blank_line(last: bytes) -> None:
     out = fed(relayed(asked(stream=True, model="claude-opus-5-5")), [START + last.removesuffix(b"\n\n")])
     assert b"".join(out) == START + last
@@ -332,20 +334,55 @@ def test_an_empty_body_is_told_to_be_one() -> None:
 
 
 def test_a_refusal_in_anthropics_form_passes() -> None:
-    refusal = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 2 tokens > 1 maximum"}}'
+    refusal = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 2 tokens > 1 maximum"}'
     relay = relayed(asked(), key="sk-secret")
-    assert relay.passes(refusal)
+    theirs = refusal + b', "request_id": "req_theirs"}'
+    assert relay.as_it_came(theirs, "req_ours") is theirs
+    assert relay.as_it_came(refusal + b"}", "req_ours") == refusal + b',"request_id":"req_ours"}'
     for other in (b"<html>", b'{"message":"Forbidden"}', b'{"error":{"message":"no"}}', b'{"type":"error","error":"no"}', b"[]"):
-        assert not relay.passes(other)
+        assert relay.as_it_came(other, "req_ours") is None
 
 
 def test_a_refusal_that_quotes_the_key_is_told_without_it() -> None:
     refusal = b'{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key: sk-secret"}}'
     relay = relayed(asked(), key="sk-secret")
-    assert not relay.passes(refusal)
+    assert relay.as_it_came(refusal, "req_ours") is None
     error = relay.refuse(401, refusal, {})
     assert (error.status, error.type) == (401, "authentication_error")
     assert "sk-secret" not in error.message
+
+
+GIVEN_AWAY = [
+    "the rate limit for your organization (1a2b3c4d-1234-4abc-8def-0123456789ab) is 40,000 tokens per minute",
+    "no route to 10.1.2.3:8080",
+    "write to ops@corp.example",
+    "arn:aws:iam::123456789012:user/bob may not invoke this",
+    "sk\\u002dsecret is refused",
+    'out of order\nTraceback (most recent call last):\n  File "x.py", line 1, in <module>\n',
+]
+
+
+@pytest.mark.parametrize("message", GIVEN_AWAY)
+def test_a_refusal_that_gives_something_away_is_told_in_our_form(message: str) -> None:
+    reply = {"type": "error", "error": {"type": "api_error", "message": message}}
+    refusal = orjson.dumps(reply).replace(b"\\\\u", b"\\u")
+    relay = relayed(asked(stream=True), key="sk-secret")
+    assert relay.as_it_came(refusal, "req_ours") is None
+    for piece in (START, WORDS.encode()):
+        relay.receive(piece)
+    [told] = framing.SSE().feed(relay.receive(b"event: error\ndata: " + refusal + b"\n\n"))
+    assert relay.failure
+    assert told == {"type": "error", "error": {"type": relay.failure.type, "message": relay.failure.message}}
+    assert told["error"]["message"].startswith("anthropic: ")
+    assert not any(word in told["error"]["message"] for word in ("1a2b", "10.1", "corp", "arn:", "secret", "Traceback"))
+
+
+def test_an_error_in_the_middle_of_a_stream_passes_where_it_gives_nothing_away() -> None:
+    event = b'event: error\ndata: {"type":"error", "error":{"type":"overloaded_error","message":"Overloaded"} }\n\n'
+    relay = relayed(asked(stream=True, model="claude-opus-5-5"), key="sk-secret")
+    assert b"".join(fed(relay, [START + WORDS.encode(), event])) == START + WORDS.encode() + event
+    assert relay.failure
+    assert (relay.failure.status, relay.failure.message) == (529, "anthropic: Overloaded")
 
 
 def test_limits_come_back_and_whose_account_it_is_does_not() -> None:

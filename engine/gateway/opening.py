@@ -4,7 +4,7 @@ import re
 
 from engine.gateway import refusals
 from engine.gateway.relay import Relay
-from engine.wire import framing, jsontext
+from engine.wire import framing
 from engine.wire.errors import ApiError
 
 _TELLING = re.compile(rb"(?:^|(?<=[\r\n]))event: ?(content_block_start|message_stop|error)\b")
@@ -35,14 +35,10 @@ class Opening:
         telling = _TELLING.search(events)
         if telling is None:
             return b""
-        if telling[1] == b"error":
-            raise self._error(events[telling.start() :])
+        if telling[1] == b"error" and self._relay.failure:
+            raise self._relay.failure
         held = b"".join(self._held)
         if telling[1] == b"message_stop" and not self._may_be_empty and _END_TURN.search(held):
             raise refusals.empty(self._relay.provider)
         self._is_over = True
         return held
-
-    def _error(self, event: bytes) -> ApiError:
-        told = framing.SSE().feed(event)
-        return self._relay.refuse(200, jsontext.dumps(told[0] if told else {}), {})

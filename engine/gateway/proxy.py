@@ -367,8 +367,8 @@ class _Call:
         data = await reply.read()
         if reply.status >= 400:
             error = relay.refuse(reply.status, data, reply.headers)
-            if relay.passes(data):
-                error = Verbatim(error, reply.status, data, passed(reply.headers))
+            if (told := relay.as_it_came(data, self.id)) is not None:
+                error = Verbatim(error, reply.status, told, passed(reply.headers))
             raise error
         answer = relay.answer(data)
         if self.answer.status:

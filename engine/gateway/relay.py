@@ -13,13 +13,12 @@ from engine.wire.errors import ApiError
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _FIRST_EVENT = re.compile(rb"(?:^|(?<=[\r\n]))event: ?message_start\b")
-_LAST_EVENT = re.compile(rb"(?:^|(?<=[\r\n]))event: ?(?:message_stop|error)\b")
+_LAST_EVENT = re.compile(rb"(?:^|(?<=[\r\n]))event: ?(message_stop|error)\b")
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _MOST_NAMES = 20
 """How many names of models in a text are looked at: to try one is to read the whole text."""
 
 _COUNTING = b'"usage"'
-_BROKEN = b"event: error"
 _PASSED = ("anthropic-", "retry-after", "x-should-retry")
 _ACCOUNT = "anthropic-organization-id"
 
@@ -86,21 +85,28 @@ class Relay(Sections):
         whole, self._kept = bytes(self._kept[:end]), self._kept[end:] if end else self._kept
         if len(self._kept) > framing.MAX_CHUNK:
             raise ApiError(500, "api_error", f"{self.provider}: an event of the stream does not end")
-        self.is_complete = self.is_complete or _LAST_EVENT.search(whole) is not None
-        if _COUNTING in whole or _BROKEN in whole:
-            self._look_at(whole)
-        if _BROKEN in whole and self.key:
-            whole = whole.replace(self.key.encode(), b"[key]")
+        if _COUNTING in whole:
+            self._count(whole)
+        if last := _LAST_EVENT.search(whole):
+            self.is_complete = True
+            if last[1] == b"error":
+                whole = whole[: last.start()] + self._fail(whole[last.start() :])
         return whole if self._is_named else self._with_asked_model(whole)
 
-    def _look_at(self, events: bytes) -> None:
-        """What events say of the answer's tokens, and of a failure in its middle."""
+    def _count(self, events: bytes) -> None:
+        """What events say of the answer's tokens."""
         for told in _told(events):
             match told:
                 case {"usage": {**usage}} | {"message": {"usage": {**usage}}}:
                     self.usage |= tokens_of(usage)
-                case {"type": "error"}:
-                    self.failure = self.failure or self.refuse(200, jsontext.dumps(told), {})
+
+    def _fail(self, event: bytes) -> bytes:
+        """The event that ends a stream in its middle, as the client gets it."""
+        told = _told(event)
+        self.failure = self.refuse(200, jsontext.dumps(told[0]) if told else event, {})
+        if told and self._passes(told[0]):
+            return event
+        return framing.encode([{"type": "error", "error": {"type": self.failure.type, "message": self.failure.message}}])
 
     def finish(self) -> bytes:
         """The last of the stream. Raises ApiError where it broke off before its end (S20)."""
@@ -143,15 +149,24 @@ class Relay(Sections):
         wanted = reply | {"model": self._asked_model}
         return _renamed(data, self._asked_model, wanted, jsontext.loads) or jsontext.dumps(wanted)
 
-    def passes(self, refusal: bytes) -> bool:
-        """Whether a refusal is in Anthropic's form: the client mends itself by its very words, so it goes as it came."""
+    def as_it_came(self, refusal: bytes, request_id: str) -> bytes | None:
+        """A refusal as it came, but for an id where it has none; None where the client cannot get it so."""
         try:
             reply = jsontext.loads(refusal)
         except ValueError:
-            return False
+            return None
+        if not self._passes(reply):
+            return None
+        return refusal if reply.get("request_id") else jsontext.dumps(reply | {"request_id": request_id})
+
+    def _passes(self, reply: Any) -> bool:
+        """Whether an error is in Anthropic's form, by whose very words the client mends itself, and gives nothing away."""
+        from engine.wire.redact import redact  # why: errors.py
+
         error = reply.get("error") if isinstance(reply, dict) and reply.get("type") == "error" else None
+        message = error.get("message") if isinstance(error, dict) else None
         quotes_key = bool(self.key) and str(self.key).encode() in jsontext.dumps(reply)  # and not as `sk\\u002d…`
-        return isinstance(error, dict) and isinstance(error.get("message"), str) and not quotes_key
+        return isinstance(message, str) and redact(message) == message and not quotes_key
 
 
 def passed(headers: Headers[str, str]) -> list[tuple[str, str]]:
