@@ -160,6 +160,24 @@ def test_files_are_watched_where_that_is_wanted(workers: str, tmp_path: Path, up
         assert model_now(address) == "b"
 
 
+def test_a_change_is_reloaded_once_by_each_worker(tmp_path: Path, upstream: Upstream) -> None:
+    def settles_at(reloads: int) -> bool:
+        if not comes(lambda: reloads <= log.read_text().count("reloaded: told")):
+            return False
+        time.sleep(4)
+        return log.read_text().count("reloaded: told") == reloads
+
+    log = tmp_path / "log.txt"
+    with running(tmp_path, configuration(upstream, "a", "watch: true\n"), "--workers", "3") as (address, process):
+        assert comes(lambda: json.loads(ask(address, "GET", "/status")[2])["workers"] == 3)
+        write(tmp_path / "config.yaml", configuration(upstream, "b", "watch: true\n"))
+        assert settles_at(3)
+        write(tmp_path / "config.yaml", configuration(upstream, "c", "watch: true\n"))
+        process.send_signal(signal.SIGHUP)
+        assert settles_at(3 + 4)  # with the process whose children they are
+        assert {model_now(address) for _ in range(8)} == {"c"}
+
+
 @pytest.mark.parametrize("how", ["signal", "request"])
 def test_several_workers_reload_together(how: str, tmp_path: Path, upstream: Upstream) -> None:
     with running(tmp_path, configuration(upstream, "a"), "--workers", "2") as (address, process):

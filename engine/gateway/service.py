@@ -117,8 +117,8 @@ class Services:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether files have changed, where the configuration wants that to be looked for."""
-        return self.current.config.watch and self.watch.has_changed(self.current.files)
+        """Whether files have changed, where the configuration wants that to be looked for. Of several workers one is told."""
+        return self.current.config.watch and self.watch.has_changed(self.current.files) and self.shared.is_first
 
     async def reload(self) -> Service:
         """Serve what the files say. All or nothing: raises NotReloaded, and has told the log then."""
@@ -128,7 +128,9 @@ class Services:
 
     async def follow(self) -> Service:
         """Serve what another worker has reloaded, whatever the files say by now. Raises as `reload` does."""
-        return await self._replace(self._others)
+        service = await self._replace(self._others)
+        self.watch = Watch(service.config.since)  # what has changed before is served by now
+        return service
 
     def _tell_misnamed(self) -> None:
         for told in catalogue.misnamed(folders(self.current.config)).values():

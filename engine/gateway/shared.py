@@ -83,8 +83,16 @@ class Shared:
     @property
     def workers(self) -> int:
         """How many there are."""
+        return len(self._alive())
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is this worker that does what one does for all."""
+        return min(self._alive()) == os.getpid()
+
+    def _alive(self) -> set[int]:
         known = {int(file.stem) for file in self._folder.glob("*.worker")} if self._folder else set()
-        return sum(map(_is_alive, known | {os.getpid()}))
+        return {pid for pid in known if _is_alive(pid)} | {os.getpid()}
 
     def must_follow(self) -> bool:
         """Whether another has reloaded since this was last True, or since this one has."""
