@@ -81,7 +81,6 @@ class Application:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self.service
-        service.begin()
         try:
             await self.handler(scope)(scope, receive, send)
         except ApiError as error:
@@ -95,7 +94,7 @@ class Application:
             log.exception("%s failed", id)
             await http.send_error(send, ApiError(500, "api_error", "ccproxy failed; its log has the trace"), id)
         finally:
-            service.end()
+            service.close_if_done()
 
     def handler(self, scope: Scope) -> Handler:
         """What serves a request. Raises ApiError where nothing does, or where the asker may not ask."""

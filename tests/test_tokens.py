@@ -338,9 +338,25 @@ def test_the_vocabulary_is_read_when_nobody_waits_for_an_answer(monkeypatch, tmp
     application = Application(config, lambda: config)
     read = []
     monkeypatch.setattr(tokens, "load", lambda: read.append(True))
-    application.service.begin()
+    application.service.proxy.running.add(None)
     asyncio.run(application.look())
     assert not read
-    application.service.end()
-    asyncio.run(application.look())
+    application.service.proxy.running.clear()
+
+    async def look_while_the_page_is_open():
+        async def receive():
+            await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        sent, headers = [], [(b"host", b"127.0.0.1"), (b"accept", b"text/event-stream")]
+        scope = {"type": "http", "method": "GET", "path": "/status", "client": ("127.0.0.1", 1), "headers": headers}
+        page = asyncio.ensure_future(application(scope, receive, send))
+        await asyncio.sleep(0.05)
+        await application.look()
+        page.cancel()
+        return sent[0]["status"]
+
+    assert asyncio.run(look_while_the_page_is_open()) == 200
     assert read

@@ -39,7 +39,6 @@ class Service:
         self.router = Router(self.providers, config)
         self.proxy = Proxy(config, self.router, metrics, limiter)
         self.checks = HealthChecks(self.providers)
-        self._requests = 0
         self._is_replaced = False
 
     @property
@@ -55,17 +54,8 @@ class Service:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer."""
-        return not self._requests
-
-    def begin(self) -> None:
-        """One more request, which finishes on that with which it begins."""
-        self._requests += 1
-
-    def end(self) -> None:
-        """One request less."""
-        self._requests -= 1
-        self._close_if_done()
+        """Whether nobody waits for an answer. Who looks on does not."""
+        return not self.proxy.running
 
     def break_off(self) -> None:
         """End the answers that are running, in words."""
@@ -73,11 +63,11 @@ class Service:
             watch.break_off()
 
     def retire(self) -> None:
-        """Close the connections as soon as the last request is done."""
+        """Close the connections as soon as the last answer is: a request finishes on that with which it begins."""
         self._is_replaced = True
-        self._close_if_done()
+        self.close_if_done()
 
-    def _close_if_done(self) -> None:
+    def close_if_done(self) -> None:
         if self._is_replaced and self.is_idle:
             self.checks.end()
             for provider in self.providers.values():
