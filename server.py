@@ -11,11 +11,11 @@ from typing import Any
 
 from engine import __version__
 from engine.gateway import access, config, http, listing, logs, status
-from engine.gateway.config import Config
 from engine.gateway.http import Receive, Scope, Send
 from engine.gateway.metrics import added
 from engine.gateway.names import plain_name
 from engine.gateway.service import NotReloaded, Service, Services, settle
+from engine.gateway.settings import Config
 from engine.gateway.shared import Shared, Told
 from engine.wire import tokens
 from engine.wire.errors import ApiError

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.gateway import shared
-from engine.gateway.config import Config
 from engine.gateway.metrics import Metrics
 from engine.gateway.service import NotReloaded, Services
+from engine.gateway.settings import Config
 from engine.gateway.shared import Shared, Told
 
 

@@ -9,11 +9,11 @@ from engine import MappingError, load_mapping
 from engine.commands.telling import fail
 from engine.gateway import catalogue, config
 from engine.gateway.access import UnsafeAddress
-from engine.gateway.config import Config
 from engine.gateway.limits import Limiter
 from engine.gateway.metrics import Metrics
 from engine.gateway.providers import ProviderError, folders
 from engine.gateway.service import Service
+from engine.gateway.settings import Config
 from engine.mapping.document import Fields, read
 from engine.mapping.errors import Problems, Source
 from engine.mapping.examples import run_examples
@@ -67,8 +67,6 @@ def _troubles(path: Path, own: list[Path]) -> list[str]:
         return [problem.picture() for problem in error.problems]
     except OSError as error:
         return [f"{path}: {error.strerror}"]
-    except UnicodeDecodeError as error:
-        return [f"{path}: this is no UTF-8: {error.reason} at byte {error.start}"]
 
 
 def _of_configuration(path: Path) -> list[str]:

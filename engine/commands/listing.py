@@ -10,10 +10,10 @@ from engine import __version__, load_mapping
 from engine.commands import serving
 from engine.commands.telling import fail, good, or_fail, paragraph, table, tell_json
 from engine.gateway import catalogue, config, instances
-from engine.gateway.config import Config
 from engine.gateway.listing import capabilities
 from engine.gateway.names import Named
 from engine.gateway.providers import Provider, ProviderError, folders, open_providers
+from engine.gateway.settings import Config
 
 SHOWN = ("tools", "images", "documents", "web_search")
 """The capabilities that a table has room for."""

@@ -24,8 +24,9 @@ from engine import MappingError
 from engine.commands import connections
 from engine.commands.telling import duration, fail, or_fail, say, tell_json
 from engine.gateway import config, instances, logs
-from engine.gateway.config import LOCAL_URL, Config
+from engine.gateway.config import LOCAL_URL
 from engine.gateway.instances import AlreadyRunning, Instance
+from engine.gateway.settings import LOG_LEVELS, Config, listening_address
 from engine.gateway.shared import BREAK_OFF, FOLDER, Shared
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ class NotStarted(Exception):
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Server processes.")
 @click.option("--local", is_flag=True, help="Serve the small local model; so does a machine without any key.")
 @click.option("--background", is_flag=True, help="Return as soon as the port answers.")
-@click.option("--log-level", type=click.Choice(config.LOG_LEVELS), help="How much is logged.")
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="How much is logged.")
 def start(
     file: str | None, host: str | None, port: int | None, workers: int, local: bool, background: bool, log_level: str | None
 ) -> None:
     """Serve, in the foreground or --background."""
-    if host and not (host := config.address(host)):
+    if host and not (host := listening_address(host)):
         raise click.BadParameter("an address is meant: 127.0.0.1, 0.0.0.0, ::1", param_hint="--host")
     flags: dict[str, Any] = {"host": host, "port": port, "log_level": log_level}
 

@@ -18,11 +18,10 @@ from engine.commands.serving import GRACE, START_SECONDS, NotStarted
 from engine.commands.telling import fail, or_fail
 from engine.gateway import config, instances
 from engine.gateway.compiled import Compiled
-from engine.gateway.config import Config
 from engine.gateway.instances import Instance
 from engine.gateway.names import Named
 from engine.gateway.providers import Provider, ProviderError, configured, folders, open_provider
-from engine.gateway.settings import ProviderConfig
+from engine.gateway.settings import Config, ProviderConfig
 
 NO_CLAUDE = """ccproxy: there is no `claude` on the PATH. Claude Code is installed with
   npm install -g @anthropic-ai/claude-code

@@ -9,9 +9,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from engine.gateway.addresses import is_loopback
-from engine.gateway.config import Config
 from engine.gateway.http import Scope, header, headers, one_line
-from engine.gateway.settings import Network
+from engine.gateway.settings import Config, Network
 from engine.wire.errors import ApiError
 
 FOR_BROWSERS = ("/", "/status")

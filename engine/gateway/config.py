@@ -6,23 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from time import time
 
-from engine.gateway.settings import HOME, LOG_LEVELS, Config, ProviderConfig, address
+from engine.gateway.settings import HOME, Config, ProviderConfig
 from engine.mapping.errors import Place, Problems, Source
-
-__all__ = [
-    "FILE",
-    "HOST",
-    "LOCAL_URL",
-    "LOG_LEVEL",
-    "LOG_LEVELS",
-    "PORT",
-    "Config",
-    "address",
-    "find",
-    "load",
-    "resolve",
-    "with_local",
-]
 
 FILE = "CCPROXY_CONFIG"
 """The variable that names the file."""

@@ -23,9 +23,9 @@ from engine.gateway.settings import (
     Network,
     ProviderConfig,
     Timeouts,
-    address,
     appends_twice,
     key_trouble,
+    listening_address,
     without_key,
 )
 from engine.gateway.variables import Readable, held
@@ -87,7 +87,9 @@ class _FileReader(Values):
 
     def host(self, value: Value) -> str:
         said = self.text(value)
-        return address(said) or self.refuse(value.place, f"{said!r} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1")
+        return listening_address(said) or self.refuse(
+            value.place, f"{said!r} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1"
+        )
 
     def folder(self, value: Value) -> Path:
         folder = self.path(value)

@@ -11,7 +11,6 @@ from engine.gateway import http, logs, refusals
 from engine.gateway.answer import Answer
 from engine.gateway.attempts import Attempt, Attempts, merged
 from engine.gateway.client_watch import ClientWatch
-from engine.gateway.config import Config
 from engine.gateway.connection import MOST_BYTES, Reply
 from engine.gateway.exchange import Exchange
 from engine.gateway.http import ClientLeft, Receive, Scope, Send
@@ -23,6 +22,7 @@ from engine.gateway.refusals import Verbatim
 from engine.gateway.relay import Relay, passed
 from engine.gateway.router import Asked, Router
 from engine.gateway.sections import TranslationError
+from engine.gateway.settings import Config
 from engine.gateway.translation import Translation, translate
 from engine.gateway.upstream import check_model, too_large
 from engine.wire import framing, jsontext, tokens, validate

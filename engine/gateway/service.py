@@ -9,14 +9,13 @@ from pathlib import Path
 from weakref import WeakSet
 
 from engine.gateway import access, catalogue, logs
-from engine.gateway.config import Config
 from engine.gateway.health import HealthChecks
 from engine.gateway.limits import Limiter
 from engine.gateway.metrics import Metrics
 from engine.gateway.providers import ProviderError, folders, open_providers
 from engine.gateway.proxy import Proxy
 from engine.gateway.router import Router
-from engine.gateway.settings import ProviderConfig
+from engine.gateway.settings import Config, ProviderConfig
 from engine.gateway.shared import Kept, Shared
 from engine.gateway.watching import Watch
 from engine.mapping.errors import MappingError

@@ -143,7 +143,7 @@ def without_key(provider: str, variable: str) -> str:
     return f"the provider {provider!r} needs a key: set ${variable}, or give `api_key` in the configuration"
 
 
-def address(host: str) -> str | None:
+def listening_address(host: str) -> str | None:
     """The numeric address that a host to listen on means; None where it is none."""
     try:
         return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
