@@ -183,6 +183,15 @@ def test_it_listens_when_it_says_so(workers: str, machine: Machine) -> None:
     assert answers(machine.port)
 
 
+@pytest.mark.parametrize(("key", "shown"), [("${ROUTER_KEY}", "$ROUTER_KEY"), ("open-sesame", "YOUR_API_KEY")])
+def test_the_greeting_names_a_variable_that_there_is(key: str, shown: str, machine: Machine) -> None:
+    machine.environment = {"ROUTER_KEY": "of-the-router"}
+    machine.configure(
+        f"api_key: {key}\nproviders: {{ told: {{ mapping: openai-chat, base_url: http://127.0.0.1:9, api_key: none }} }}"
+    )
+    assert f"ANTHROPIC_AUTH_TOKEN={shown} claude\n" in machine.run("start", "--background")[2]
+
+
 @pytest.mark.parametrize("how", [["--background"], ["--background", "--workers", "2"], []], ids=" ".join)
 def test_twice(how: list[str], machine: Machine) -> None:
     first = machine.begin("start", *how)

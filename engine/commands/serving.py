@@ -311,7 +311,8 @@ def _python(module: str) -> list[str]:
 
 def greet(settings: Config) -> None:
     address = own_address(settings)
-    key = "$CCPROXY_API_KEY" if settings.own_key else "any"
+    variable = next((name for name, value in os.environ.items() if value == settings.own_key), None)
+    key = f"${variable}" if variable else "YOUR_API_KEY" if settings.own_key else "any"
     say(f"ccproxy listens on {address}")
     say(f"Claude Code:  ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude")
 
