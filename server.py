@@ -24,6 +24,8 @@ log = logging.getLogger("ccproxy")
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+A_MODEL = "/v1/models/{id}"
+
 EVERY = 1.0
 """Seconds between two looks at files and other workers, and between two pictures of the status."""
 
@@ -39,6 +41,17 @@ PAGE_HEADERS = [
     ("referrer-policy", "no-referrer"),
     ("cache-control", "no-store"),
 ]
+
+
+class NotAllowed(ApiError):
+    """A method that a path does not take; it takes those that are `allowed`."""
+
+    def __init__(self, method: str, path: str, allowed: set[str]):
+        super().__init__(405, "invalid_request_error", http.one_line(f"{path} does not take {method}"))
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        return super().headers() | {"allow": ", ".join(sorted(self.allowed))}
 
 
 class Application:
@@ -59,6 +72,7 @@ class Application:
             ("POST", "/v1/messages"): self.messages,
             ("POST", "/v1/messages/count_tokens"): self.count_tokens,
             ("GET", "/v1/models"): self.models,
+            ("GET", A_MODEL): self.model,
             ("GET", "/providers"): self.providers,
             ("GET", "/status"): self.status,
             ("GET", "/metrics"): self.metrics,
@@ -101,17 +115,18 @@ class Application:
         path: str = scope["path"]
         # Users write base addresses that end in /v1, to which clients add another.
         path = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
-        route = (scope["method"], path.rstrip("/") or "/")
+        path = path.rstrip("/") or "/"
+        route = (scope["method"], A_MODEL if path.startswith("/v1/models/") else path)
+        if route[0] == "HEAD" and route not in self.open_routes:
+            route = ("GET", route[1])  # whose body the server leaves out
         if route in self.open_routes:
             return self.open_routes[route]
         scope[http.KEY_NAME] = access.check(scope, self.service.config)
         if route in self.routes:
             return self.routes[route]
-        if route[0] == "GET" and route[1].startswith("/v1/models/"):
-            return self.model
-        if any(route[1] == known for _, known in self.routes | self.open_routes):
-            raise ApiError(405, "invalid_request_error", http.one_line(f"{route[1]} does not take {route[0]}"))
-        raise ApiError(404, "not_found_error", http.one_line(f"there is nothing at {route[1]}"))
+        if allowed := {method for method, known in self.routes | self.open_routes if known == route[1]}:
+            raise NotAllowed(scope["method"], path, allowed | ({"HEAD"} if "GET" in allowed else set()))
+        raise ApiError(404, "not_found_error", http.one_line(f"there is nothing at {path}"))
 
     # While it runs
 
@@ -232,7 +247,7 @@ class Application:
 
     async def status(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Once, or as a stream for who asks for one."""
-        if "text/event-stream" not in (http.header(scope, b"accept") or ""):
+        if scope["method"] == "HEAD" or "text/event-stream" not in (http.header(scope, b"accept") or ""):
             return await http.send_json(send, 200, http.json(self.picture()))
         await http.start(send, 200, [("content-type", "text/event-stream"), ("cache-control", "no-store")])
         left = asyncio.create_task(http.client_left(receive))

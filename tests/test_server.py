@@ -251,9 +251,32 @@ def test_R26_paths_that_clients_use(path: str, server: tuple[str, Upstream], ups
 
 def test_R26_probes_and_what_is_not_there(server: tuple[str, Upstream]) -> None:
     assert [ask(server, "HEAD", path)[0] for path in ("/", "/api/hello")] == [200, 200]
-    assert ask(server, "GET", "/v1/messages")[0] == 405
+    for method, path, allowed in (
+        ("GET", "/v1/messages", "POST"),
+        ("POST", "/status", "GET, HEAD"),
+        ("DELETE", "/v1/models/m", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+        ("GET", "/api/hello", "HEAD"),
+        ("HEAD", "/reload", "POST"),
+    ):
+        status, headers, _ = ask(server, method, path)
+        assert (status, headers["allow"]) == (405, allowed)
     status, _, told = ask(server, "POST", "/api/event_logging/batch", {})
     assert (status, json.loads(told)["error"]["type"]) == (404, "not_found_error")
+
+
+def test_head_is_answered_wherever_get_is(server: tuple[str, Upstream]) -> None:
+    """And so is the next request of the connection."""
+    with contextlib.closing(http.client.HTTPConnection(server[0].removeprefix("http://"), timeout=10)) as connection:
+
+        def head(method: str, path: str, **headers: str) -> tuple[int, str | None, bool]:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers["content-type"], bool(answer.read())
+
+        for path in ("/health", "/ready", "/status", "/metrics", "/providers", "/v1/models", "/v1/models/no-such-model"):
+            status, kind, _ = head("GET", path)
+            assert head("HEAD", path, accept="text/event-stream") == (status, kind, False)
 
 
 def test_R25_the_window_suffix_is_no_part_of_a_name(server: tuple[str, Upstream], upstream: Upstream) -> None:
