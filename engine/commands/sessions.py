@@ -32,7 +32,7 @@ PATIENCE = 3_600_000
 
 SMALL = "claude-haiku-5-5"
 """What side calls ask for: a haiku model, which is what `routes.background` is for. Without a name of their own they ask for
-the main model (client.md 1)."""
+the main model."""
 
 ELSEWHERE = (
     "ANTHROPIC_API_KEY",

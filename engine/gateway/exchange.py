@@ -18,7 +18,7 @@ MOST_REQUESTS = 40
 """How often the rest of one answer is asked for; each may hold tens of thousands of tokens."""
 
 OF_CLAUDE_CODE = ("omitted", "updates")
-"""How Claude Code has thinking displayed (client.md 2.2): it takes the last block of an answer for its words."""
+"""How Claude Code has thinking displayed: it takes the last block of an answer for its words."""
 
 
 class Exchange(Sections):

@@ -1,4 +1,4 @@
-"""What a provider's error means for what is tried next (providers.md 5.8)."""
+"""What a provider's error means for what is tried next."""
 
 import math
 import time

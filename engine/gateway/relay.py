@@ -28,7 +28,7 @@ class Relay(Sections):
 
     `body` is the client's own bytes but for the model's name, unless the mapping or somebody else's reasoning in it make
     for more; `lost` is what of it is left out. An answer comes back as it is: only the model has the name that the client
-    knows, since it drops all thinking when that changes (client.md 2.4).
+    knows, since it drops all thinking when that changes.
     """
 
     def __init__(

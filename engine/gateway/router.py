@@ -45,7 +45,7 @@ class Asked(NamedTuple):
         return self.size > limit and tokens.is_more_than(limit, self.request)
 
     def is_background(self) -> bool:
-        """Whether it is work that the client does beside the conversation (client.md 1)."""
+        """Whether it is work that the client does beside the conversation, such as a title for it."""
         return (
             "haiku" in self.request["model"].lower()
             or self.headers.get("x-claude-code-request-class") == "auxiliary"

@@ -80,7 +80,7 @@ REQUEST = (
     *("service_tier", "speed", "inference_geo", "user_profile_id", "workspace_id", "billing_policy", "betas", "safeguards"),
     *("session_id", "continuation"),
 )
-"""The fields of a request: Anthropic's (shared/client.md 2.2), and those that the proxy adds.
+"""The fields of a request: Anthropic's, and those that the proxy adds.
 
 The API grows, so another may be a new one; a name that is nearly one of them is a slip.
 """

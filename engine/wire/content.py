@@ -106,7 +106,7 @@ class Content:
         self._close()
 
     def break_off(self) -> None:
-        """The client runs a tool call that is closed, and asks again for a block that is not (client.md 3.2)."""
+        """The client runs a tool call that is closed, and asks again for a block that is not."""
         if self._call is not None and self._call.is_complete():
             self._close()
 

@@ -1,6 +1,6 @@
 """The envelope that carries a provider's reasoning state through the client and back.
 
-The client keeps `signature` of a thinking block as it came (client.md 2.4). A provider's state is of use to the same
+The client keeps `signature` of a thinking block as it came. A provider's state is of use to the same
 provider and the same model only: to any other it is an error (edge-cases.md T08, T10).
 """
 

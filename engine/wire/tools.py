@@ -133,7 +133,7 @@ def asks_to_search(request: dict[str, Any]) -> bool:
 
 
 def asks_only_to_search(request: dict[str, Any]) -> bool:
-    """Whether the request is a search of the web and nothing else, as Claude Code's side calls are (client.md 1)."""
+    """Whether the request is a search of the web and nothing else, as Claude Code's side calls are."""
     tools: list[Tool] = request.get("tools") or []
     return bool(tools) and all(_family(tool) == WEB_SEARCH for tool in tools)
 

@@ -1,6 +1,6 @@
 """Whether a request can be served at all.
 
-The API grows faster than any list of it (client.md 2.2), so what is not known here is no problem; what is read on the way
+The API grows faster than any list of it, so what is not known here is no problem; what is read on the way
 to a provider has to be what it should be. Refusals are in Anthropic's words: the path, then what is wrong there.
 """
 
