@@ -1,7 +1,6 @@
 """docs/adding-a-provider.md, followed to the letter: fifteen lines of YAML and no Python.
 
-Only the address is another one: of a server that names its reasoning field differently, wants `max_tokens` and refuses
-`tool_choice: required`.
+Only the address is another one: of a server that names its reasoning field differently and refuses `tool_choice: required`.
 """
 
 import os
@@ -15,6 +14,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from engine.commands.writing import ANY
 from tests.running import ROOT, proxy
 from tests.upstreams import Answer, Upstream, chat_stream, scripted, stop_chunk, text_chunk
 
@@ -37,6 +37,13 @@ def home(tmp_path: Path, upstream: Upstream) -> Path:
     mappings.mkdir(parents=True)
     (mappings / "example.yaml").write_text(YAML.replace("https://api.example.com/v1", upstream.base_url))
     return tmp_path
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/adding-a-provider.md"])
+def test_it_extends_what_ccproxy_new_does(page: str) -> None:
+    first = re.search(r"```yaml\n(?:#.*\n)?extends: (.*)\n", (ROOT / page).read_text())
+    assert first
+    assert first[1] == ANY
 
 
 def test_it_is_fifteen_lines() -> None:
