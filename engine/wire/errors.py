@@ -10,6 +10,8 @@ from engine.wire import waiting
 LONGEST_WORDS = 1_000
 # An error that goes on longer than this quotes something.
 _READ = 8_000
+# Of the many things that a validator may have found wrong.
+_MOST_FOUND = 10
 
 
 class ApiError(Exception):
@@ -132,8 +134,8 @@ _VAGUE = _BROKEN | {400, 403, 413, 422, 429}
 
 # Where servers put their words, the first that holds some.
 _WHERE = (
-    ("error", "metadata", "raw"), ("error", "message"), ("error",), ("errors", 0, "message"), ("message",), ("detail", 0, "msg"),
-    ("detail",), ("title",), ("error_description",), ("base_resp", "status_msg"), ("status_msg",), ("msg",),
+    ("error", "metadata", "raw"), ("error", "message"), ("error",), ("errors",), ("message",), ("detail",),
+    ("title",), ("error_description",), ("base_resp", "status_msg"), ("status_msg",), ("msg",),
 )  # fmt: skip
 
 # Where a validator begins to quote what of the request it refuses, which may speak of anything (E10).
@@ -184,9 +186,11 @@ def _said(value: Any) -> str:
     if isinstance(value, str):
         inner = _parsed(value)
         return value.strip() if inner is None else _said(inner) or value.strip()
-    if isinstance(value, list) and len(value) == 1:
-        [value] = value
-    return next(filter(None, (_said(found) for path in _WHERE if (found := _at(value, path)) is not None)), "")
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_said(each) for each in value[:_MOST_FOUND] if not isinstance(each, list))))
+    words = next(filter(None, (_said(found) for path in _WHERE if (found := _at(value, path)) is not None)), "")
+    where = _at(value, ("loc",))  # https://fastapi.tiangolo.com/tutorial/handling-errors/
+    return f"{'.'.join(map(str, where))}: {words}" if words and isinstance(where, list) else words
 
 
 def _parsed(text: str) -> Any:
