@@ -197,27 +197,27 @@ class Application:
 
     async def health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The short form is anyone's; who may ask is also told of providers, breakers, uptime and version."""
-        told: dict[str, Any] = {"status": "stopping" if self.is_stopping else "ok"}
+        health: dict[str, Any] = {"status": "stopping" if self.is_stopping else "ok"}
         if self.may_ask(scope):
-            told |= {
+            health |= {
                 "providers": {name: status.health(provider) for name, provider in self.service.providers.items()},
                 "breakers": status.breakers(self.service.providers),
                 "uptime_seconds": round(monotonic() - self.began, 1),
                 "version": __version__,
             }
-        await http.send_json(send, 503 if self.is_stopping else 200, http.json(told))
+        await http.send_json(send, 503 if self.is_stopping else 200, http.json(health))
 
     async def ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         ready = bool(self.service.providers) and not self.is_stopping
-        told = {"status": "ready" if ready else "stopping" if self.is_stopping else "no provider can be called"}
-        await http.send_json(send, 200 if ready else 503, http.json(told))
+        state = {"status": "ready" if ready else "stopping" if self.is_stopping else "no provider can be called"}
+        await http.send_json(send, 200 if ready else 503, http.json(state))
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         await http.send_json(send, 200, http.json(listing.models(self.service.router)))
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        told = listing.model(self.service.router, plain_name(scope["path"].partition("/models/")[2]))
-        await http.send_json(send, 200, http.json(told))
+        model = listing.model(self.service.router, plain_name(scope["path"].partition("/models/")[2]))
+        await http.send_json(send, 200, http.json(model))
 
     async def providers(self, scope: Scope, receive: Receive, send: Send) -> None:
         await http.send_json(send, 200, http.json({"data": listing.providers(self.service.providers)}))
@@ -233,14 +233,14 @@ class Application:
 
     def picture(self) -> dict[str, Any]:
         """What `/status` tells, of all workers together."""
-        told = self.shared.all(self.told())
+        workers = self.shared.all(self.told())
         return {
             "version": __version__,
             "uptime_seconds": round(monotonic() - self.began, 1),
             "workers": self.shared.workers,
             "draining": self.is_stopping,
-            **status.told(added(one.metrics for one in told)),
-            "breakers": status.together(one.breakers for one in told),
+            **status.told(added(one.metrics for one in workers)),
+            "breakers": status.together(one.breakers for one in workers),
             "routes": status.routes(self.service.router),
             "providers": listing.providers(self.service.providers),
         }
@@ -268,8 +268,8 @@ class Application:
     async def metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         from engine.gateway import prometheus  # the start is quicker without it
 
-        told = self.shared.all(self.told())
-        counted, breakers = added(one.metrics for one in told), status.together(one.breakers for one in told)
+        workers = self.shared.all(self.told())
+        counted, breakers = added(one.metrics for one in workers), status.together(one.breakers for one in workers)
         # In a thread: of many keys and models it takes half a second, in which streams go on.
         text = await asyncio.to_thread(prometheus.exposition, counted, breakers, __version__, monotonic() - self.began)
         await http.send_body(send, text, [("content-type", prometheus.CONTENT_TYPE)])

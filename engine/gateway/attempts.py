@@ -68,8 +68,8 @@ class Attempts:
     @property
     def best(self) -> tuple[Attempt, ApiError]:
         """The failure that the client is told of, where all came to nothing."""
-        told = refusals.best(error for _, error in self._failures)
-        return next(failure for failure in self._failures if failure[1] is told)
+        best = refusals.best(error for _, error in self._failures)
+        return next(failure for failure in self._failures if failure[1] is best)
 
     def _on(self, target: Target) -> Iterator[Attempt]:
         first, last = self.route.targets[0], self.route.targets[-1]

@@ -39,13 +39,13 @@ class Reply:
     """A provider's answer: its `status`, its headers, and the body as it comes.
 
     Who is done with it closes it, or has it as a context: that closes the connection where something would still come,
-    which is what stops the provider. `told` makes of what breaks it off the error that is raised for it. `pieces`: those of the
-    body that wait to be read. `heard`, if any, is told of each piece.
-    `unpack`, if any, makes of a compressed piece what was compressed. `is_stale`: nothing has come, by a connection that was kept
-    and is no more, so that the provider may have given it up before it was asked (RFC 9112, 9.3.1).
+    which is what stops the provider. `as_error` makes of what breaks it off the error that is raised for it. `pieces`: those
+    of the body that wait to be read. `heard`, if any, is told of each piece. `unpack`, if any, makes of a compressed piece what
+    was compressed. `is_stale`: nothing has come, by a connection that was kept and is no more, so that the provider may have
+    given it up before it was asked (RFC 9112, 9.3.1).
     """
 
-    def __init__(self, connection: "Connection", told: Callable[[OSError], Exception]):
+    def __init__(self, connection: "Connection", as_error: Callable[[OSError], Exception]):
         self.status = 0
         self.is_whole = False
         self.has_begun = False
@@ -57,7 +57,7 @@ class Reply:
         self._headers: dict[str, str] | None = None
         self.unpack: Callable[[bytes], bytes] | None = None
         self._connection = connection
-        self._told = told
+        self._as_error = as_error
         self._broken: OSError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._taker: Callable[[bytes], bool] | None = None
@@ -97,19 +97,19 @@ class Reply:
         return self._waited + (perf_counter() - self._since if is_waited_for else 0.0)
 
     async def begin(self) -> None:
-        """Wait for the status and the headers, unless it `is_stale`. Raises what `told` makes of it where none come."""
+        """Wait for the status and the headers, unless it `is_stale`. Raises what `as_error` makes of it where none come."""
         while not self.has_begun and not self.is_stale:
             await self._more()
 
     async def next(self) -> bytes:
-        """What has come of the body since; nothing at its end. Raises what `told` makes of it where it breaks off."""
+        """What has come of the body since; nothing at its end. Raises what `as_error` makes of it where it breaks off."""
         while not self.pieces and not self.is_whole:
             await self._more()
         return self._take()
 
     async def hand(self, take: Callable[[bytes], bool]) -> bool:
         """Give `take` what comes of the body, in the moment in which it comes, until it says that it has enough or the body ends.
-        Gives whether it has enough; raises what `take` raises, and what `told` makes of it where the body breaks off.
+        Gives whether it has enough; raises what `take` raises, and what `as_error` makes of it where the body breaks off.
 
         To wake somebody for each piece would be most of what it costs to pass one on.
         """
@@ -126,7 +126,7 @@ class Reply:
                 self._taker = None
 
     async def read(self) -> bytes:
-        """The whole body. Raises what `told` makes of it where it breaks off, or has no end."""
+        """The whole body. Raises what `as_error` makes of it where it breaks off, or has no end."""
         pieces = [self._take()]
         size = len(pieces[0])
         while not self.is_whole:
@@ -134,7 +134,7 @@ class Reply:
             pieces.append(self._take())
             size += len(pieces[-1])
             if size > MOST_BYTES:
-                raise self._told(Endless())
+                raise self._as_error(Endless())
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def drain(self) -> None:
@@ -157,7 +157,7 @@ class Reply:
 
     def _more(self) -> Awaitable[bool]:
         if self._broken:
-            raise self._told(self._broken) from self._broken
+            raise self._as_error(self._broken) from self._broken
         self._since = perf_counter()  # uvloop's clock knows whole milliseconds only
         self._waiter = self._connection.loop.create_future()
         return self._waiter
@@ -233,9 +233,9 @@ class Connection(asyncio.Protocol):
         self._is_kept = False
         self._heard = self.loop.time()
 
-    def ask(self, head: bytes, body: bytes, told: Callable[[OSError], Exception]) -> Reply:
+    def ask(self, head: bytes, body: bytes, as_error: Callable[[OSError], Exception]) -> Reply:
         """Send a request, whose head and body these are."""
-        self._reply = reply = Reply(self, told)
+        self._reply = reply = Reply(self, as_error)
         self._header_bytes = 0
         self._heard = self.loop.time()
         self._transport.writelines((head, body))

@@ -154,7 +154,7 @@ class _Call:
         return request
 
     def _api_error(self, error: Exception) -> ApiError:
-        """What the client is told of trouble; what only its maker can mend goes to the log as well."""
+        """What the client is told of trouble. What only its maker can mend goes to the log as well, and is not the provider's."""
         if isinstance(error, ApiError):
             # Its trace would hold the whole request for as long as anybody remembers the error.
             error.__traceback__ = error.__context__ = error.__cause__ = None
@@ -203,12 +203,12 @@ class _Call:
 
     def _log(self) -> None:
         record = self.record
-        told: dict[str, Any] = {name: count for name, count in record.tokens.items() if count}
+        about: dict[str, Any] = {name: count for name, count in record.tokens.items() if count}
         if record.session:
-            told["session"] = record.session
+            about["session"] = record.session
         if record.key:
-            told["key"] = record.key
-        logs.access(self.id, str(self.attempt or "-"), record.status, record.whole, told)
+            about["key"] = record.key
+        logs.access(self.id, str(self.attempt or "-"), record.status, record.whole, about)
 
     # To a provider
 
@@ -310,9 +310,9 @@ class _Call:
                     await self._write_recording(self.recording)
                 if failure:
                     self.proxy.metrics.attempt_failed(self.record.provider, self.record.model, failure.status)
-        attempt, told = attempts.best
+        attempt, failure = attempts.best
         self._is_on(attempt)
-        raise told
+        raise failure
 
     async def _answer(self, request: dict[str, Any], attempt: Attempt) -> None:
         """What comes of one attempt. Raises ApiError or TranslationError where that is nothing."""
@@ -367,8 +367,8 @@ class _Call:
         data = await reply.read()
         if reply.status >= 400:
             error = relay.refuse(reply.status, data, reply.headers)
-            if (told := relay.as_it_came(data, self.id)) is not None:
-                error = Verbatim(error, reply.status, told, passed(reply.headers))
+            if (as_it_came := relay.as_it_came(data, self.id)) is not None:
+                error = Verbatim(error, reply.status, as_it_came, passed(reply.headers))
             raise error
         answer = relay.answer(data)
         if self.answer.status:
@@ -438,10 +438,10 @@ class _Call:
     async def _whole(self, exchange: Exchange, reply: Reply) -> None:
         data = await reply.read()
         try:
-            told = jsontext.loads(data)
+            answer = jsontext.loads(data)
         except ValueError:
             raise exchange.no_answer(data, reply.headers) from None
-        message = exchange.answer(told)
+        message = exchange.answer(answer)
         self._check_not_empty(message)
         await self.answer.json(200, message)
 

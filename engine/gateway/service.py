@@ -122,8 +122,8 @@ class Services:
         return service
 
     def _tell_misnamed(self) -> None:
-        for told in catalogue.misnamed(folders(self.current.config)).values():
-            log.warning("%s", told)
+        for warning in catalogue.misnamed(folders(self.current.config)).values():
+            log.warning("%s", warning)
 
     def break_off(self) -> None:
         """End the answers that are running, whatever they are served by."""

@@ -72,13 +72,13 @@ class Shared:
         if not self._folder:
             return [own]
         self.tell(own)
-        told = {int(file.stem): pickle.loads(file.read_bytes()) for file in sorted(self._folder.glob("*.worker"))}
-        told[os.getpid()] = own  # which may not have been written
-        for pid, one in told.items():
+        workers = {int(file.stem): pickle.loads(file.read_bytes()) for file in sorted(self._folder.glob("*.worker"))}
+        workers[os.getpid()] = own  # which may not have been written
+        for pid, one in workers.items():
             if not _is_alive(pid):
                 one.metrics.running.clear()
                 one.breakers.clear()
-        return list(told.values())
+        return list(workers.values())
 
     @property
     def workers(self) -> int:
