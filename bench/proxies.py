@@ -32,6 +32,9 @@ MESSAGES = "/v1/messages"
 PEERS_TAKE = 4
 """How many times as long peers are measured: some answer fewer than ten streams a second."""
 
+STARTS = 9
+"""Of each, since one takes less than what else a machine does in a moment."""
+
 MANY = 32
 """Connections at once, where it is told how many requests a second are served."""
 
@@ -200,7 +203,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": values[len(values) // 2], "p99": values[len(values) * 99 // 100], "count": len(values)}
 
 
-def starts(folder: Path, canned: Upstream, rounds: int) -> dict[str, dict[str, list[float]]]:
+def starts(folder: Path, canned: Upstream) -> dict[str, dict[str, list[float]]]:
     """Seconds from the command to the first answer, and to the first that was translated; one provider each."""
     body = bodies.written(bodies.small())
     makes: dict[str, Callable[[], Any]] = {
@@ -211,8 +214,8 @@ def starts(folder: Path, canned: Upstream, rounds: int) -> dict[str, dict[str, l
     found: dict[str, dict[str, list[float]]] = {"answer": {}, "translated": {}, "idle": {}}
     with makes["ccproxy"]() as server:
         server.wait()  # the first start of all compiles what the others find
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}: starting")
+    for number in range(STARTS):
+        tell(f"start {number + 1} of {STARTS}")
         for name, make in makes.items():
             for what, request in (("answer", ("/health",)), ("translated", (MESSAGES, body))):
                 if name == "bare" and what == "translated":
@@ -286,7 +289,7 @@ def main() -> None:
         folder = Path(name)
         pace = Pace(folder, options.port)
         with sides.upstream(folder, options.port) as canned:
-            results["start"] = starts(folder, canned, options.rounds)
+            results["start"] = starts(folder, canned)
             results["memory"] = memory(folder, canned, options.requests)
             results["workers"] = scaling(folder, canned, options.rounds, options.seconds)
             here = list(_sides(folder, canned, stack, options.peer))
