@@ -66,7 +66,11 @@ class ToolCall:
 
     def is_complete(self) -> bool:
         """Whether nothing is missing. Where there are no arguments, they may still come."""
-        return self._extent.is_whole or (self._told_empty and not self._pieces)
+        return self._extent.is_whole or self.is_told_empty()
+
+    def is_told_empty(self) -> bool:
+        """Whether `{}` is all that was told of the arguments."""
+        return self._told_empty and not self._pieces
 
     def is_cut(self) -> bool:
         """Whether an object has begun and has not ended."""
@@ -128,9 +132,9 @@ class ToolCalls:
             another = call is None or _is_another(call, key, id, name, fragment, whole)
         elif key is not None and here is not None and here.id == id:
             call = here
-            another = whole and _is_namesake(call, name, fragment, elsewhere=False)  # a text may be told again
+            another = whole and _is_namesake(call, name, fragment, whole, elsewhere=False)  # a text may be told again
         else:
-            another = _is_namesake(call, name, fragment, elsewhere=key is not None)
+            another = _is_namesake(call, name, fragment, whole, elsewhere=key is not None)
         if call is None or another:
             call = ToolCall()
         call.id = call.id or id
@@ -186,13 +190,17 @@ def _decoded_again(text: str) -> Any:
     return loads(text) if text.lstrip().startswith("{") and _is_json(text) else text
 
 
-def _is_namesake(call: ToolCall, name: str, fragment: str, *, elsewhere: bool) -> bool:
+def _is_namesake(call: ToolCall, name: str, fragment: str, whole: bool, *, elsewhere: bool) -> bool:
     """Whether a delta begins another call under the id of this one, `elsewhere`: by another key (G05)."""
     if not name or not call.name:
         return False
     if elsewhere and name != call.name:
         return True
-    return call.is_complete() and (call.differs(fragment) or (elsewhere and not fragment.strip()))
+    if not call.is_complete() or (call.is_told_empty() and not (elsewhere or whole)):
+        return False  # behind `{}` comes the text that it stood for
+    if not fragment.strip():
+        return elsewhere
+    return call.differs(fragment) and not (_is_json(fragment) and as_object(fragment) == call.input())
 
 
 def _is_another(call: ToolCall, key: Any, id: str, name: str, fragment: str, whole: bool) -> bool:
