@@ -138,6 +138,10 @@ def catches(pid: int, number: signal.Signals) -> bool:
     return bool(int(told["SigCgt"], 16) >> number - 1 & 1)
 
 
+def is_stopped(pid: int) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
+
+
 def is_alive(pid: int) -> bool:
     with suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -538,6 +542,7 @@ def test_a_worker_told_to_stop_before_it_is_ready_does_not_stay(has_loop: bool, 
     late = descendants(server.pid)[-1]
     assert not has_loop or soon(lambda: catches(late, signal.SIGTERM), pause=0)
     os.kill(late, signal.SIGSTOP)
+    assert soon(lambda: is_stopped(late), pause=0)  # else another signal may come before this one
     assert soon(lambda: answers(machine.port))
     server.terminate()
     time.sleep(0.2)
