@@ -385,6 +385,24 @@ def test_an_error_in_the_middle_of_a_stream_passes_where_it_gives_nothing_away()
     assert (relay.failure.status, relay.failure.message) == (529, "anthropic: Overloaded")
 
 
+OVERLOADED = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+
+
+@pytest.mark.parametrize("end", [b"event: error\ndata: " + OVERLOADED + b"\n\n", STOP], ids=["an error", "the end"])
+def test_what_comes_behind_the_end_is_nobodys(end: bytes) -> None:
+    behind = b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"bad key sk-secret"}}\n\n'
+    relay = relayed(asked(stream=True, model="claude-opus-5-5"), key="sk-secret")
+    assert relay.receive(START + end + behind) == START + end
+
+
+def test_an_error_may_say_last_that_it_is_one() -> None:
+    event = b"data: " + OVERLOADED + b"\nevent: error\n\n"
+    relay = relayed(asked(stream=True, model="claude-opus-5-5"))
+    assert relay.receive(START + event) == START + event
+    assert relay.failure
+    assert relay.failure.status == 529
+
+
 def test_limits_come_back_and_whose_account_it_is_does_not() -> None:
     limits = {"anthropic-ratelimit-requests-remaining": "9", "retry-after": "3", "x-should-retry": "true"}
     assert dict(passed({"content-type": "x", "anthropic-organization-id": "org", "cf-ray": "1", **limits})) == limits

@@ -89,8 +89,10 @@ class Relay(Sections):
             self._count(whole)
         if last := _LAST_EVENT.search(whole):
             self.is_complete = True
-            if last[1] == b"error":
-                whole = whole[: last.start()] + self._fail(whole[last.start() :])
+            ends = [0, *(found.end() for found in _EVENT_END.finditer(whole))]
+            start, end = max(end for end in ends if end <= last.start()), min(end for end in ends if end > last.start())
+            event = whole[start:end]
+            whole = whole[:start] + (self._fail(event) if last[1] == b"error" else event)  # nothing comes behind it
         return whole if self._is_named else self._with_asked_model(whole)
 
     def _count(self, events: bytes) -> None:
@@ -166,7 +168,7 @@ class Relay(Sections):
         error = reply.get("error") if isinstance(reply, dict) and reply.get("type") == "error" else None
         message = error.get("message") if isinstance(error, dict) else None
         quotes_key = bool(self.key) and str(self.key).encode() in jsontext.dumps(reply)  # and not as `sk\\u002d…`
-        return isinstance(message, str) and redact(message) == message and not quotes_key
+        return isinstance(message, str) and redact(message) == message.strip() and not quotes_key
 
 
 def passed(headers: Headers[str, str]) -> list[tuple[str, str]]:
