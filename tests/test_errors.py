@@ -297,6 +297,11 @@ def test_E10_a_prompt_that_is_quoted_is_no_reason(message, prompt):
     assert not error.message.startswith("prompt is too long")
 
 
+@pytest.mark.parametrize("words", ["userRateLimitExceeded", "org_rate_limit_exceeded", "UserRateLimitReached", "rate-limited"])
+def test_E07_a_limit_may_have_a_longer_name(words):
+    assert (told(400, words).status, told(403, words).status, told(500, words).status) == (429, 429, 429)
+
+
 def test_E10_a_tool_that_is_named_is_no_reason():
     error = told(400, "Invalid schema for function 'mcp__github__get_rate_limit': array schema missing items.")
     assert (error.status, error.type) == (400, "invalid_request_error")

@@ -120,7 +120,8 @@ _WORDING = (
         | \bmodel\b.{0,120}(?:does\ not\ exist|not\ found|was\ removed|(?:been|was)\ deprecated|end\ of\ its\ life)""",
     ),
     (REFUSED, r"content[ _](?:filter|management\ policy|policy) | data\ ?inspection\ ?failed | usage\ polic(?:y|ies)"),
-    (THROTTLED, r"\brate.?limit | too\ many\ requests"),
+    # Not what a tool is called: get_rate_limit.
+    (THROTTLED, r"\brate.?limit | rate.?limit(?:ed|s)?[_ ]?(?:exceeded|reached|error|hit) | too\ many\ requests"),
     (OVERLOADED, r"overloaded | at\ capacity | capacity\ exceeded | high\ demand | server.?busy"),
 )
 
