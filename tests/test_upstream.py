@@ -266,6 +266,16 @@ async def test_connections_that_were_given_up_unheard_are_no_failure(end: str) -
         assert len(provider.visits) == 16
 
 
+@on_both_loops
+async def test_one_that_has_worked_before_it_gave_up_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALE", 0.1)
+    async with Provider(OK, [0.2, CLOSE]) as provider:
+        there = provider.upstream()
+        await ask(there)
+        assert (await told(ask(there))).status == 500
+        assert len(provider.heads) == 2
+
+
 @pytest.mark.parametrize("answer", [[b"HTTP/1.1 2", CLOSE], [head(status="103 Early Hints"), RESET], [b"what is this"], [STAY]])
 @on_both_loops
 async def test_what_fails_by_a_connection_that_was_kept_is_not_asked_for_again(answer: list[Part]) -> None:

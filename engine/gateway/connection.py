@@ -17,6 +17,9 @@ from engine.gateway.compression import Packed, unpacker
 KEEP = 60.0
 """Seconds that a connection is kept for the next request."""
 
+STALE = 2.0
+"""Seconds within which a connection shows that it was given up before it was used again: one that takes longer has had work."""
+
 MOST_HEADERS = 64 * 1024
 """Bytes of an answer's headers, and of whatever else may stand where no body comes."""
 
@@ -305,7 +308,8 @@ class Connection(asyncio.Protocol):
         if self._reply:
             is_over = error is None and self._reply.ends_with_the_connection
             broken = ConnectionResetError(str(error or "it was closed before the answer was whole"))
-            self._reply.is_stale = self._is_kept and not self._header_bytes and not self._reply.has_begun
+            is_soon = self.loop.time() - self._heard < STALE
+            self._reply.is_stale = self._is_kept and is_soon and not self._header_bytes and not self._reply.has_begun
             self._end(None if is_over else broken)
         self._on_end(self)
 
