@@ -46,10 +46,11 @@ def test_an_example_compares_as_json_does(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "extends: complete\nrequest: { a: =request.a }\nexamples:\n"
         "  - { given: { request: { a: 1 }, model: m }, expect: { a: 1, model: m } }\n"
+        "  - { given: { request: { a: 2.0 } }, expect: { a: 2 } }\n"
         "  - { given: { request: { a: 1 } }, expect: { a: true } }\n"
     )
     [differing] = run_examples(load_mapping("own", [tmp_path, PARENTS]))
-    assert differing == 'own: example 2 (without a title) gives\n  {"a": 1}\nwhere it says\n  {"a": true}'
+    assert differing == 'own: example 3 (without a title) gives\n  {"a": 1}\nwhere it says\n  {"a": true}'
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.yaml")), ids=lambda path: path.stem)

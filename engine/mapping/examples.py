@@ -81,5 +81,11 @@ def arguments(example: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _json(value: Any) -> str:
-    """In which 1 is not true, and the order of keys is none."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """In which 1 is not true but 1.0, and the order of keys is none."""
+    plain = json.loads(json.dumps(value), parse_float=_number)
+    return json.dumps(plain, sort_keys=True, ensure_ascii=False)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
