@@ -103,7 +103,7 @@ class Application:
             log.info("%s %d", http.one_line(f"{id} {scope['method']} {scope['path']}"), error.status)
             asks = error.status == 401 and scope["path"] in access.FOR_BROWSERS
             await http.send_error(send, error, id, [access.ASK_FOR_PASSWORD] if asks else [])
-        except Exception:
+        except Exception:  # of whatever kind: the client waits for an answer
             id = http.request_id()
             log.exception("%s failed", id)
             await http.send_error(send, ApiError(500, "api_error", "ccproxy failed; its log has the trace"), id)

@@ -247,6 +247,7 @@ class _Call:
     async def _post(self, where: dict[str, Any], body: Any, meanwhile: Callable[[], object] | None = None) -> Reply:
         """The provider's answer, unread; what passes until then is the provider's time."""
         check_model(where["url"], self.trying.target.model)
+        self.trying.trial.says_something = True
         data = body if isinstance(body, bytes) else http.json(body)
         if self.reply:  # the rest of its answer is asked for
             self.waited, self.reply = self.waited + self.reply.waited, None
@@ -359,7 +360,6 @@ class _Call:
 
     async def _relay(self, relay: Relay) -> None:
         """An answer that passes as it is."""
-        self.trying.trial.says_something = True
         reply = await self._post(relay.endpoint(self.provider.base_url), self._body(relay))
         if reply.status < 400 and relay.streams and reply.is_stream:
             await self._relay_stream(relay, reply)
@@ -429,7 +429,6 @@ class _Call:
 
     async def _asked(self, exchange: Exchange) -> Reply:
         """The provider's answer, unread. Raises ApiError where it refuses."""
-        self.trying.trial.says_something = True
         reply = await self._post(exchange.endpoint(self.provider.base_url), self._body(exchange), exchange.get_ready)
         if reply.status < 400:
             return reply
